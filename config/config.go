@@ -1,0 +1,201 @@
+// Package config is config.toml as Go: one struct a section, read by rrhost,
+// rrclient and the libraries host, client and audit alike.
+//
+// The zero value of every field means its default, so a [Config] written in Go
+// needs only what differs. [Load] reads a file and reports all of its mistakes
+// at once, each with its line.
+package config
+
+import "time"
+
+// Defaults, as the shipped config.toml shows them.
+const (
+	DefaultGroup           = "workers"
+	DefaultClientID        = "rrhost"
+	DefaultReplyTopic      = "rr.replies"
+	DefaultReplyPartitions = 16
+	DefaultPartitions      = 4
+	DefaultConcurrency     = 64
+	DefaultMaxAttempts     = 2
+	DefaultTimeout         = 30 * time.Second
+	DefaultDrainTimeout    = 20 * time.Second
+	DefaultEmbeddedListen  = "127.0.0.1:19092"
+	DefaultAdminListen     = "127.0.0.1:9464"
+
+	// DefaultMaxPayload is the largest plaintext, in bytes, of a request or a
+	// response. With seal and headers it stays under what a broker with default
+	// settings accepts (1,048,588 bytes a batch).
+	DefaultMaxPayload = 1_000_000
+
+	// DefaultMaxInflightBytes bounds the payload bytes a host holds.
+	DefaultMaxInflightBytes = 64 << 20
+)
+
+// Embedded is the broker address that means the broker inside the host process.
+const Embedded = "embedded"
+
+// Config is a whole config.toml.
+type Config struct {
+	Kafka      Kafka
+	Encryption Encryption
+	Topics     []Topic // [[topic]]
+	Replies    Replies
+	Audit      Audit
+	Plugins    Plugins
+	// Plugin holds the [plugin.NAME.config] sections, by plugin name, as
+	// decoded TOML; they are the plugin's own.
+	Plugin   map[string]map[string]any
+	Embedded EmbeddedBroker
+	Host     Host
+	Admin    Admin
+	Log      Log
+
+	// Dir is the folder of the file; relative paths in it are relative to Dir.
+	// Empty means the working directory.
+	Dir string
+}
+
+// Kafka is the [kafka] section: how to reach the brokers.
+type Kafka struct {
+	// Brokers are bootstrap addresses, host:port, or the single word
+	// [Embedded]. Defaults to the embedded broker.
+	Brokers []string
+	// Group is the hosts' consumer group; the audit ingester's is Group.audit.
+	Group    string
+	ClientID string
+	// CreateTopics lets a host create the topics it needs. Nil means true.
+	CreateTopics *bool
+	// ReplicationFactor of the topics that a host creates. Zero means the
+	// broker's default.
+	ReplicationFactor int16
+	// Rebalance is "cooperative" (default) or "eager".
+	Rebalance string
+	// InstanceID makes the host a static member of the group. Default: none.
+	InstanceID string
+	TLS        *TLS  // nil: plaintext
+	SASL       *SASL // nil: none
+}
+
+// TLS is how to trust a server and, with Cert and Key, to be known to it.
+type TLS struct {
+	CA         string // PEM file; empty: the system's roots
+	Cert       string // PEM file
+	Key        string // PEM file
+	ServerName string // empty: the name dialled
+}
+
+// SASL is a login to Kafka.
+type SASL struct {
+	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Username  string
+	Password  Secret
+}
+
+// Encryption is the [encryption] section.
+type Encryption struct {
+	// Key seals, and opens: 64 hex characters, by reference. Unset means the
+	// environment variable ENCRYPTION_KEY; with the embedded broker, where that
+	// is unset too, the file key in its data folder.
+	Key Secret
+	// Open are further keys that only open: older ones, or the next.
+	Open []Secret
+}
+
+// Topic is one [[topic]]: a request topic and who handles it.
+type Topic struct {
+	Name string
+	// Plugin is the plugin's name. Defaults to Name.
+	Plugin string
+	// Handler is the name of the handler in the plugin. Empty: the plugin's
+	// only one, else the one named like the topic.
+	Handler string
+	// Partitions the topic is created with.
+	Partitions int32
+	// Concurrency is how many requests of this topic one host has in flight.
+	Concurrency int
+	// Timeout is the longest a request may take, whatever its requester allows.
+	Timeout time.Duration
+	// MaxAttempts is how often a request is tried whose plugin crashed.
+	MaxAttempts int
+	// Ordering is "none" (default); "key" is reserved.
+	Ordering string
+	// MaxAge refuses requests whose sent_ms is older. Zero: off.
+	MaxAge time.Duration
+}
+
+// Replies is the [replies] section.
+type Replies struct {
+	Topic      string
+	Partitions int32
+	// Allow lists the topics that a request may name in reply_to. Defaults to
+	// Topic alone.
+	Allow []string
+}
+
+// Audit is the [audit] section.
+type Audit struct {
+	// Store is "embedded", "cassandra" or "none". Defaults to "embedded" with
+	// the embedded broker and to "none" else.
+	Store string
+	// TTL is how long rows are kept.  Defaults to 720 h.
+	TTL time.Duration
+	// ErrorText is "sealed" (default) or "plain": whether the handler's error
+	// message is stored readable.
+	ErrorText string
+	Cassandra Cassandra
+}
+
+// Cassandra is the [audit.cassandra] section.
+type Cassandra struct {
+	Hosts             []string
+	LocalDatacenter   string
+	Keyspace          string
+	Migrate           *bool // nil means true
+	Username          string
+	Password          Secret
+	TLS               *TLS
+	Replication       string // CQL map; empty: SimpleStrategy with factor 1 where the keyspace is missing
+	Consistency       string // default "LOCAL_QUORUM"
+	Shards            int    // default 16; fixed when the layout is made
+	Bucket            time.Duration
+}
+
+// Plugins is the [plugins] section.
+type Plugins struct {
+	Dir string // default "plugins"
+	// Env lists the host's environment variables that plugins get beside PATH,
+	// HOME, TMPDIR, LANG and TZ.
+	Env []string
+	// StartTimeout bounds the time from start to ready. Default 10 s.
+	StartTimeout time.Duration
+}
+
+// EmbeddedBroker is the [embedded] section.
+type EmbeddedBroker struct {
+	Dir            string // default "data"
+	Listen         string
+	Retention      time.Duration // default 168 h
+	RetentionBytes int64         // per topic; default 1 GiB
+}
+
+// Host is the [host] section: bounds of the host process.
+type Host struct {
+	// DrainTimeout bounds the wait for requests in flight when a partition is
+	// given up or the host stops. It must be below RebalanceTimeout, or the
+	// group hands the partition to another host mid-request.
+	DrainTimeout     time.Duration
+	RebalanceTimeout time.Duration // default 60 s
+	MaxInflightBytes int64
+	MaxPayload       int
+}
+
+// Admin is the [admin] section.
+type Admin struct {
+	Listen string // "off": none
+}
+
+// Log is the [log] section.
+type Log struct {
+	Level  string // trace, debug, info (default), warn, error
+	Format string // text (default) or json
+}
