@@ -1,0 +1,65 @@
+package handler
+
+import (
+	"encoding/json"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// requestSchema describes what [New] takes, which is more than the type's own
+// schema: fields may be missing, and unknown ones are ignored.
+func requestSchema[In any]() json.RawMessage {
+	return schemaOf[In](func(s *jsonschema.Schema) {
+		s.Required = nil
+		s.AdditionalProperties = open(s.AdditionalProperties)
+	})
+}
+
+func responseSchema[Out any]() json.RawMessage {
+	return schemaOf[Out](func(s *jsonschema.Schema) {
+		// An older requester must take a newer plugin's reply.
+		s.AdditionalProperties = open(s.AdditionalProperties)
+	})
+}
+
+// schemaOf is nil where a type has no schema, such as one that contains itself:
+// a schema is a help to people, no condition of service.
+func schemaOf[T any](relax func(*jsonschema.Schema)) json.RawMessage {
+	s, err := jsonschema.For[T](&jsonschema.ForOptions{IgnoreInvalidTypes: true})
+	if err != nil || s == nil {
+		return nil
+	}
+	each(s, relax)
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// each applies do to s and to the schemas within it.
+func each(s *jsonschema.Schema, do func(*jsonschema.Schema)) {
+	if s == nil {
+		return
+	}
+	do(s)
+	for _, p := range s.Properties {
+		each(p, do)
+	}
+	for _, d := range s.Defs {
+		each(d, do)
+	}
+	for _, p := range s.PrefixItems {
+		each(p, do)
+	}
+	each(s.Items, do)
+	each(s.AdditionalProperties, do)
+}
+
+// open lifts "no other properties" and keeps a map's schema of its values.
+func open(s *jsonschema.Schema) *jsonschema.Schema {
+	if s != nil && s.Not != nil {
+		return nil
+	}
+	return s
+}
