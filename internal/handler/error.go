@@ -118,17 +118,42 @@ func userFault(user *UserError, maxReply int) *Error {
 		details, _ = json.Marshal("the details have no JSON form")
 	}
 	if size := len(details) + len(fault.Message) + len(fault.Code); maxReply > 0 && size > maxReply {
-		return tooLarge(size, maxReply)
+		return TooLarge(size, maxReply)
 	}
 	fault.Details = details
 	return fault
 }
 
-func tooLarge(size, limit int) *Error {
+// TooLarge is the answer for a reply of size bytes where limit are allowed.
+func TooLarge(size, limit int) *Error {
 	return &Error{
 		Status: StatusReplyTooLarge, Code: StatusReplyTooLarge,
 		Message: fmt.Sprintf("the reply has %d bytes, and %d are allowed", size, limit),
 	}
+}
+
+// Foreign makes an error of what another process said. It bounds every part as
+// [Handler.Run] does, and makes of an unknown status a handler's error.
+func Foreign(status, code, message string, details []byte, maxReply int) *Error {
+	e := &Error{Status: status, Code: cut(code, maxCode), Message: cut(message, maxMessage)}
+	switch status {
+	case StatusInvalidPayload, StatusDeadlineExceeded, StatusNoHandler, StatusReplyTooLarge:
+		e.Code = status
+		return e
+	case StatusHandlerError:
+	default:
+		e.Status = StatusHandlerError
+	}
+	if e.Code == "" {
+		e.Code = CodeError
+	}
+	if size := len(details) + len(e.Message) + len(e.Code); maxReply > 0 && size > maxReply {
+		return TooLarge(size, maxReply)
+	}
+	if len(details) > 0 && json.Valid(details) {
+		e.Details = details
+	}
+	return e
 }
 
 // NoHandler is the answer to a request for a handler that does not exist.

@@ -122,7 +122,7 @@ func (h Handler) guarded(ctx context.Context, payload []byte, maxReply int) (out
 	case err != nil:
 		return nil, faultOf(ctx, err, maxReply)
 	case maxReply > 0 && len(out) > maxReply:
-		return nil, tooLarge(len(out), maxReply)
+		return nil, TooLarge(len(out), maxReply)
 	case out == nil:
 		return []byte{}, nil
 	}
