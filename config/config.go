@@ -6,7 +6,11 @@
 // at once, each with its line.
 package config
 
-import "time"
+import (
+	"errors"
+	"path/filepath"
+	"time"
+)
 
 // Defaults, as the shipped config.toml shows them.
 const (
@@ -53,6 +57,39 @@ type Config struct {
 	// Dir is the folder of the file; relative paths in it are relative to Dir.
 	// Empty means the working directory.
 	Dir string
+}
+
+// WithDefaults returns c with every field that is zero set to its default.
+func (c Config) WithDefaults() Config {
+	fillAll(c.keys())
+	return c
+}
+
+// Validate reports all that is wrong with c, not only the first thing found,
+// each as a [Fault].
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var f faults
+	c.check(&f)
+	errs := make([]error, len(f.list))
+	for i, fault := range f.list {
+		errs[i] = fault
+	}
+	return errors.Join(errs...)
+}
+
+// Path returns p, taken from Dir if it is relative.
+func (c Config) Path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.Dir, p)
+}
+
+// IsEmbedded tells whether c means the broker inside the host process.
+func (c Config) IsEmbedded() bool {
+	b := c.Kafka.Brokers
+	return len(b) == 0 || len(b) == 1 && b[0] == Embedded
 }
 
 // Kafka is the [kafka] section: how to reach the brokers.
@@ -147,17 +184,17 @@ type Audit struct {
 
 // Cassandra is the [audit.cassandra] section.
 type Cassandra struct {
-	Hosts             []string
-	LocalDatacenter   string
-	Keyspace          string
-	Migrate           *bool // nil means true
-	Username          string
-	Password          Secret
-	TLS               *TLS
-	Replication       string // CQL map; empty: SimpleStrategy with factor 1 where the keyspace is missing
-	Consistency       string // default "LOCAL_QUORUM"
-	Shards            int    // default 16; fixed when the layout is made
-	Bucket            time.Duration
+	Hosts           []string
+	LocalDatacenter string
+	Keyspace        string
+	Migrate         *bool // nil means true
+	Username        string
+	Password        Secret
+	TLS             *TLS
+	Replication     string        // CQL map; empty: SimpleStrategy with factor 1 where the keyspace is missing
+	Consistency     string        // default "LOCAL_QUORUM"
+	Shards          int           // default 16; fixed when the layout is made
+	Bucket          time.Duration // of time in one partition of by_time; default 10 min, fixed likewise
 }
 
 // Plugins is the [plugins] section.

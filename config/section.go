@@ -1,0 +1,262 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// section is a [name] table with keys of its own.
+func section(name string, keys []key) key {
+	return key{
+		name:     name,
+		children: keys,
+		read: func(f *faults, at string, v any) {
+			if m, ok := asTable(f, at, v); ok {
+				readTable(f, at, m, keys)
+			}
+		},
+		fill:  func() { fillAll(keys) },
+		check: func(f *faults, at string) { checkAll(f, at, keys) },
+		empty: func() bool { return !slices.ContainsFunc(keys, func(k key) bool { return !k.empty() }) },
+	}
+}
+
+// optional is a section that means something by being there.
+func optional[T any](name string, to **T, keys func(*T) []key) key {
+	return key{
+		name:     name,
+		children: keys(new(T)),
+		read: func(f *faults, at string, v any) {
+			if m, ok := asTable(f, at, v); ok {
+				*to = new(T)
+				readTable(f, at, m, keys(*to))
+			}
+		},
+		fill: func() {
+			if *to != nil {
+				c := **to // a copy: the caller's own stays as it was written
+				fillAll(keys(&c))
+				*to = &c
+			}
+		},
+		check: func(f *faults, at string) {
+			if *to != nil {
+				checkAll(f, at, keys(*to))
+			}
+		},
+		empty: func() bool { return *to == nil },
+	}
+}
+
+// sections is a [[name]] table, any number of times.
+func sections[T any](name string, to *[]T, keys func(*T) []key) key {
+	return key{
+		name:     name,
+		children: keys(new(T)),
+		read: func(f *faults, at string, v any) {
+			var tables []map[string]any
+			switch v := v.(type) {
+			case []map[string]any:
+				tables = v
+			case []any:
+				for i, item := range v {
+					m, _ := asTable(f, element(at, i), item)
+					tables = append(tables, m)
+				}
+			default:
+				f.report(at, "is "+kind(v)+", not a list of tables", "write [["+at+"]]")
+				return
+			}
+			*to = make([]T, len(tables))
+			for i, m := range tables {
+				readTable(f, element(at, i), m, keys(&(*to)[i]))
+			}
+		},
+		fill: func() {
+			*to = slices.Clone(*to)
+			for i := range *to {
+				fillAll(keys(&(*to)[i]))
+			}
+		},
+		check: func(f *faults, at string) {
+			for i := range *to {
+				checkAll(f, element(at, i), keys(&(*to)[i]))
+			}
+		},
+		empty: func() bool { return len(*to) == 0 },
+	}
+}
+
+// pluginSections is [plugin.NAME.config], whose content is the plugin's own.
+func pluginSections(to *map[string]map[string]any) key {
+	return key{
+		name: "plugin",
+		read: func(f *faults, at string, v any) {
+			plugins, ok := asTable(f, at, v)
+			if !ok {
+				return
+			}
+			*to = map[string]map[string]any{}
+			for _, name := range slices.Sorted(maps.Keys(plugins)) {
+				at := join(at, name)
+				m, ok := plugins[name].(map[string]any)
+				if !ok {
+					f.report(at, "is "+kind(plugins[name])+", not a table", "write ["+join(at, "config")+"]")
+					continue
+				}
+				for _, k := range slices.Sorted(maps.Keys(m)) {
+					if k != "config" {
+						f.report(join(at, k), "is not a key of ["+at+"]", "what is the plugin's own goes into ["+join(at, "config")+"]")
+					} else if own, ok := asTable(f, join(at, k), m[k]); ok {
+						(*to)[name] = own
+					}
+				}
+			}
+		},
+		fill: func() {},
+		check: func(f *faults, at string) {
+			for _, name := range slices.Sorted(maps.Keys(*to)) {
+				if problem, want := pluginName(name); problem != "" {
+					f.report(join(at, name), problem, want)
+				}
+			}
+		},
+		empty: func() bool { return len(*to) == 0 },
+	}
+}
+
+func asTable(f *faults, at string, v any) (map[string]any, bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		f.report(at, "is "+kind(v)+", not a table", "write ["+at+"], and its keys below it")
+	}
+	return m, ok
+}
+
+// readTable reads what stands in one table, in the order of the keys' names so
+// that the same file gives the same faults.
+func readTable(f *faults, at string, m map[string]any, keys []key) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if i := slices.IndexFunc(keys, func(k key) bool { return k.name == name }); i >= 0 {
+			keys[i].read(f, join(at, name), m[name])
+			continue
+		}
+		near, want := suggest(at, name, keys)
+		f.report(join(at, name), "is not a key of "+title(at), want)
+		if near == nil {
+			continue
+		}
+		// Read it as what it is meant to be, for the mistakes inside it, and so
+		// that its absence is not reported as well.
+		if _, twice := m[near.name]; !twice {
+			f.lines.alias(join(at, name), join(at, near.name))
+			near.read(f, join(at, near.name), m[name])
+		}
+	}
+}
+
+func fillAll(keys []key) {
+	for _, k := range keys {
+		k.fill()
+	}
+}
+
+func checkAll(f *faults, at string, keys []key) {
+	for _, k := range keys {
+		at := join(at, k.name)
+		if k.required != "" && k.empty() {
+			f.report(at, "is missing", k.required)
+			continue
+		}
+		k.check(f, at)
+	}
+}
+
+// title is how a file writes the section at a path.
+func title(at string) string {
+	if at == "" {
+		return "the file"
+	}
+	if name, _, list := strings.Cut(at, "["); list {
+		return "[[" + name + "]]"
+	}
+	return "[" + at + "]"
+}
+
+// suggest finds what an unknown key was meant to be: the key of this section
+// that it nearly is, or else what to tell its user.
+func suggest(at, name string, keys []key) (near *key, want string) {
+	best := 3 // two slips at most, and fewer in a short name
+	plain := plainName(name)
+	for i, k := range keys {
+		if d := distance(plain, k.name); d < best && d*3 <= len(k.name) {
+			best, near = d, &keys[i]
+		}
+	}
+	if near != nil {
+		written := near.name
+		if near.children != nil {
+			written = title(join(at, near.name))
+			if near.name == "topic" {
+				written = "[[topic]]"
+			}
+		}
+		return near, "did you mean " + written + "?"
+	}
+	if homes := homesOf(plain); len(homes) > 0 {
+		return nil, "it belongs in " + strings.Join(homes, " or ")
+	}
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.name)
+	}
+	return nil, fmt.Sprintf("known there are %s", strings.Join(names, ", "))
+}
+
+// plainName writes a name in our way: lower case, words joined by _.
+func plainName(name string) string {
+	return strings.ReplaceAll(strings.ToLower(name), "-", "_")
+}
+
+// homesOf lists the sections that have a key of this name.
+func homesOf(name string) []string {
+	var homes []string
+	var visit func(at string, keys []key)
+	visit = func(at string, keys []key) {
+		for _, k := range keys {
+			if k.name == name && at != "" {
+				homes = append(homes, title(at))
+			}
+			path := join(at, k.name)
+			if path == "topic" {
+				path = "topic[1]"
+			}
+			visit(path, k.children)
+		}
+	}
+	visit("", new(Config).keys())
+	return homes
+}
+
+// distance counts the letters to insert, remove or change from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
