@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ func (c *Config) checkKafka(f *faults) {
 	if i := slices.Index(c.Kafka.Brokers, Embedded); i >= 0 && !c.IsEmbedded() {
 		f.report(element("kafka.brokers", i), `"embedded" stands beside addresses`, `write ["embedded"] alone, or addresses alone`)
 	}
-	if c.IsEmbedded() {
+	if c.IsEmbedded() && !f.has("kafka.brokers") {
 		const want = "leave it out, or write the addresses of real brokers"
 		if c.Kafka.TLS != nil {
 			f.report("kafka.tls", "is not for the embedded broker", want)
@@ -90,8 +91,22 @@ func (c *Config) checkAudit(f *faults) {
 	k.TLS.check(f, "audit.cassandra.tls")
 }
 
-// checkPlugins keeps keys and passwords away from plugins.
+// checkPlugins keeps keys and passwords away from plugins, and finds the section
+// whose plugin is misspelled. A plugin that no topic names may have a section.
 func (c *Config) checkPlugins(f *faults) {
+	var unread []string // plugins without a section
+	used := map[string]bool{}
+	for _, t := range c.Topics {
+		used[t.Plugin] = true
+		if c.Plugin[t.Plugin] == nil {
+			unread = append(unread, t.Plugin)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Plugin)) {
+		if near := nearest(name, unread); near != "" && !used[name] {
+			f.report(join("plugin", name), fmt.Sprintf("no topic names a plugin %q", name), "did you mean "+near+"?")
+		}
+	}
 	for i, name := range c.Plugins.Env {
 		if slices.Contains(c.secretVariables(), name) {
 			f.report(element("plugins.env", i), name+" holds a secret of the host", "leave it out")
@@ -119,9 +134,9 @@ func (c *Config) secretVariables() []string {
 }
 
 func (c *Config) checkEmbedded(f *faults) {
-	data, plugins := filepath.Clean(c.Path(c.Embedded.Dir)), filepath.Clean(c.Path(c.Plugins.Dir))
-	if data == plugins {
-		f.report("embedded.dir", "is the plugin directory too", "write a folder of its own")
+	rel, err := filepath.Rel(c.Path(c.Plugins.Dir), c.Path(c.Embedded.Dir))
+	if err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+		f.report("embedded.dir", "is in the plugin directory", "write a folder of its own")
 	}
 	if _, port, _ := net.SplitHostPort(c.Embedded.Listen); port != "0" && c.IsEmbedded() && c.Embedded.Listen == c.Admin.Listen {
 		f.report("embedded.listen", fmt.Sprintf("%q is the address of [admin] too", c.Embedded.Listen), "write another port")

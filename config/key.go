@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ type key struct {
 	name     string
 	required string // what to write where it must not be missing
 	children []key  // of a section: its keys, on a sample; for suggestions and tests
+	many     bool   // of a section: [[name]]
 
 	// read takes the key's decoded TOML value, or reports why it can't.
 	read func(f *faults, at string, v any)
@@ -175,82 +175,6 @@ func size[T ~int | ~int64](name string, to *T, def, low T) key {
 	}, func(n T) (string, string) { return in(int64(n)) })
 }
 
-// list is a list of texts, each under the same rule. An empty list is the
-// default where that is empty too, and else a mistake.
-func list[T ~string](name string, to *[]T, def []T, decode decoder[T], each rule[T]) key {
-	return key{
-		name: name,
-		read: func(f *faults, at string, v any) {
-			items, isList := v.([]any)
-			if !isList {
-				if tables, isTables := v.([]map[string]any); isTables {
-					items, isList = make([]any, len(tables)), true
-					for i, t := range tables {
-						items[i] = t
-					}
-				}
-			}
-			if !isList {
-				problem, want := show(v)+" is not a list", "write a list in brackets"
-				if _, isSecret := any(to).(*[]Secret); isSecret {
-					problem = "is " + kind(v) + ", not a list"
-				} else if s, isText := v.(string); isText {
-					want = fmt.Sprintf("write [%q]", s)
-				}
-				f.report(at, problem, want)
-				return
-			}
-			if len(items) == 0 && len(def) > 0 {
-				f.report(at, "is empty", "write at least one")
-				return
-			}
-			var got []T
-			for i, item := range items {
-				v, problem, want := decode(item)
-				if problem != "" {
-					f.report(element(at, i), problem, want)
-				}
-				got = append(got, v)
-			}
-			*to = got
-		},
-		fill: func() {
-			if len(*to) == 0 {
-				*to = slices.Clone(def)
-			}
-		},
-		check: func(f *faults, at string) {
-			for i, v := range *to {
-				if problem, want := each(v); problem != "" {
-					f.report(element(at, i), problem, want)
-				} else if first := slices.Index(*to, v); first < i {
-					f.report(element(at, i), fmt.Sprintf("is the same as %s", element(at, first)), "leave one out")
-				}
-			}
-		},
-		empty: func() bool { return len(*to) == 0 },
-	}
-}
-
-func texts(name string, to *[]string, def []string, each rule[string]) key {
-	return list(name, to, def, func(v any) (string, string, string) {
-		s, isText := v.(string)
-		if !isText {
-			return "", show(v) + " is not text", "write text in quotes"
-		}
-		return s, "", ""
-	}, each)
-}
-
-func secrets(name string, to *[]Secret) key {
-	return list(name, to, nil, decodeSecret, func(s Secret) (string, string) {
-		if s == "" {
-			return "is empty", wantSecret
-		}
-		return secretRef(s)
-	})
-}
-
 // required marks a key that has no default; want tells what to write.
 func required(k key, want string) key {
 	read := k.read
@@ -262,60 +186,4 @@ func required(k key, want string) key {
 		}
 	}
 	return k
-}
-
-// such names the default as an example.
-func such(def string) string {
-	if def == "" {
-		return ""
-	}
-	return fmt.Sprintf(", such as %q", def)
-}
-
-// kind names the type of a decoded TOML value.
-func kind(v any) string {
-	switch v.(type) {
-	case string:
-		return "text"
-	case int64, float64:
-		return "a number"
-	case bool:
-		return "true or false"
-	case time.Time:
-		return "a date or time"
-	case map[string]any:
-		return "a table"
-	case []any, []map[string]any:
-		return "a list"
-	}
-	return fmt.Sprintf("a %T", v)
-}
-
-// show prints a decoded TOML value that is no secret as its user wrote it, or
-// names its type.
-func show(v any) string {
-	switch v := v.(type) {
-	case string:
-		if r := []rune(v); len(r) > 60 {
-			v = string(r[:60]) + "…"
-		}
-		return strconv.Quote(v)
-	case int64, bool:
-		return fmt.Sprint(v)
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
-	}
-	return kind(v)
-}
-
-// short prints a duration without its zero parts: 168h, not 168h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

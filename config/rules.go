@@ -136,17 +136,25 @@ func hostPort(v string, low uint64) (host string, ok bool) {
 	return host, ok
 }
 
+// showAddress shows nothing of an address that may have a password in it.
+func showAddress(v string) string {
+	if strings.Contains(v, "@") {
+		return "user@host"
+	}
+	return show(v)
+}
+
 // address is a service to connect to.
 func address(v string) (string, string) {
 	if host, ok := hostPort(v, 1); !ok || host == "" {
-		return show(v) + " is not host:port", `write it as in "localhost:9042"`
+		return showAddress(v) + " is not host:port", `write it as in "localhost:9042"`
 	}
 	return "", ""
 }
 
 func brokerAddress(v string) (string, string) {
 	if host, ok := hostPort(v, 1); v != Embedded && (!ok || host == "") {
-		return show(v) + " is not host:port", `write it as in "broker1:9092", or "embedded" alone`
+		return showAddress(v) + " is not host:port", `write it as in "broker1:9092", or "embedded" alone`
 	}
 	return "", ""
 }
@@ -158,10 +166,15 @@ func loopback(v string) (string, string) {
 	if !ok {
 		return show(v) + " is not host:port", fmt.Sprintf("write it as in %q", DefaultEmbeddedListen)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !isLoopback(host) {
 		return show(v) + " is open to other machines", fmt.Sprintf("write a loopback address, as in %q", DefaultEmbeddedListen)
 	}
 	return "", ""
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func listenOrOff(v string) (string, string) {
@@ -175,6 +188,9 @@ func path(v string) (string, string) {
 	if v == "" || strings.ContainsRune(v, 0) {
 		return show(v) + " is not a folder's path", "write a path; a relative one begins at this file's folder"
 	}
+	if v == "~" || strings.HasPrefix(v, "~/") {
+		return show(v) + " begins with ~, which only a shell knows", "write the folder out"
+	}
 	return "", ""
 }
 
@@ -187,8 +203,14 @@ func variable(v string) (string, string) {
 	return "", ""
 }
 
-// secretRef checks a reference, and quotes nothing of it.
+var keyHex = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+
+// secretRef checks a reference, and quotes nothing of it: someone may have put
+// the secret itself behind env: or file:.
 func secretRef(s Secret) (string, string) {
+	if kind, ref, _ := strings.Cut(string(s), ":"); (kind == "env" || kind == "file") && keyHex.MatchString(ref) {
+		return "is a key, not a reference to one", wantSecret
+	}
 	if name, ok := strings.CutPrefix(string(s), "env:"); ok && !variableName.MatchString(name) {
 		return "what follows env: is not the name of an environment variable", `write it as in "env:KAFKA_PASSWORD"`
 	}

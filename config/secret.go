@@ -35,6 +35,9 @@ func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
 // that others than its owner can read is refused; one newline at its end is not
 // part of the secret. No error quotes the secret.
 func (s Secret) Resolve(dir string) (string, error) {
+	if problem, want := secretRef(s); problem != "" {
+		return "", errors.New(problem + "; " + want)
+	}
 	if name, ok := strings.CutPrefix(string(s), "env:"); ok {
 		v := os.Getenv(name)
 		if v == "" {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -54,6 +53,7 @@ func optional[T any](name string, to **T, keys func(*T) []key) key {
 func sections[T any](name string, to *[]T, keys func(*T) []key) key {
 	return key{
 		name:     name,
+		many:     true,
 		children: keys(new(T)),
 		read: func(f *faults, at string, v any) {
 			var tables []map[string]any
@@ -144,7 +144,7 @@ func readTable(f *faults, at string, m map[string]any, keys []key) {
 			continue
 		}
 		near, want := suggest(at, name, keys)
-		f.report(join(at, name), "is not a key of "+title(at), want)
+		f.report(join(at, name), "is not a key of "+tableTitle(at), want)
 		if near == nil {
 			continue
 		}
@@ -174,13 +174,21 @@ func checkAll(f *faults, at string, keys []key) {
 	}
 }
 
-// title is how a file writes the section at a path.
-func title(at string) string {
+// title is how a file writes the section k of the table at.
+func (k key) title(at string) string {
+	if k.many {
+		return "[[" + join(at, k.name) + "]]"
+	}
+	return "[" + join(at, k.name) + "]"
+}
+
+// tableTitle is how a file writes the table at a path.
+func tableTitle(at string) string {
 	if at == "" {
 		return "the file"
 	}
-	if name, _, list := strings.Cut(at, "["); list {
-		return "[[" + name + "]]"
+	if name, list := strings.CutSuffix(at, "]"); list {
+		return "[[" + name[:strings.LastIndexByte(name, '[')] + "]]"
 	}
 	return "[" + at + "]"
 }
@@ -188,31 +196,34 @@ func title(at string) string {
 // suggest finds what an unknown key was meant to be: the key of this section
 // that it nearly is, or else what to tell its user.
 func suggest(at, name string, keys []key) (near *key, want string) {
-	best := 3 // two slips at most, and fewer in a short name
-	plain := plainName(name)
-	for i, k := range keys {
-		if d := distance(plain, k.name); d < best && d*3 <= len(k.name) {
-			best, near = d, &keys[i]
-		}
-	}
-	if near != nil {
-		written := near.name
-		if near.children != nil {
-			written = title(join(at, near.name))
-			if near.name == "topic" {
-				written = "[[topic]]"
-			}
-		}
-		return near, "did you mean " + written + "?"
-	}
-	if homes := homesOf(plain); len(homes) > 0 {
-		return nil, "it belongs in " + strings.Join(homes, " or ")
-	}
 	var names []string
 	for _, k := range keys {
 		names = append(names, k.name)
 	}
-	return nil, fmt.Sprintf("known there are %s", strings.Join(names, ", "))
+	if i := slices.Index(names, nearest(name, names)); i >= 0 {
+		near = &keys[i]
+		written := near.name
+		if near.children != nil {
+			written = near.title(at)
+		}
+		return near, "did you mean " + written + "?"
+	}
+	if homes := homesOf(plainName(name)); len(homes) > 0 {
+		return nil, "it belongs in " + strings.Join(homes, " or ")
+	}
+	return nil, "known there are " + strings.Join(names, ", ")
+}
+
+// nearest returns the one of names that name is but for case, dashes and a slip
+// or two, fewer in a short one; empty if there is none.
+func nearest(name string, names []string) string {
+	best, near := 3, ""
+	for _, n := range names {
+		if d := distance(plainName(name), plainName(n)); d < best && d*3 <= len(n) {
+			best, near = d, n
+		}
+	}
+	return near
 }
 
 // plainName writes a name in our way: lower case, words joined by _.
@@ -226,14 +237,12 @@ func homesOf(name string) []string {
 	var visit func(at string, keys []key)
 	visit = func(at string, keys []key) {
 		for _, k := range keys {
-			if k.name == name && at != "" {
-				homes = append(homes, title(at))
+			for _, child := range k.children {
+				if child.name == name {
+					homes = append(homes, k.title(at))
+				}
 			}
-			path := join(at, k.name)
-			if path == "topic" {
-				path = "topic[1]"
-			}
-			visit(path, k.children)
+			visit(join(at, k.name), k.children)
 		}
 	}
 	visit("", new(Config).keys())
