@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"errors"
+
+	"github.com/IBM/sarama"
+	"github.com/eapache/go-resiliency/breaker"
+)
+
+// failure says what can be done about a message that sarama gave up.
+type failure int
+
+const (
+	final     failure = iota // trying again gives the same answer
+	temporary                // a broker is away, or a leader is being elected
+	tooLarge                 // the broker refused the batch: its members may fit alone
+	misfit                   // sarama refused the message, in all likelihood for its size
+	noTopic
+)
+
+// classify sorts the errors of sarama's asynchronous producer. An answer of a
+// broker is final unless it is known to pass; a failure to get one passes.
+func classify(err error) failure {
+	var answer sarama.KError
+	if errors.As(err, &answer) {
+		switch answer {
+		case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
+			return tooLarge
+		case sarama.ErrUnknownTopicOrPartition:
+			return noTopic
+		case sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrRequestTimedOut,
+			sarama.ErrBrokerNotAvailable, sarama.ErrReplicaNotAvailable, sarama.ErrNetworkException,
+			sarama.ErrNotEnoughReplicas, sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrKafkaStorageError,
+			sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,
+			sarama.ErrFencedLeaderEpoch, sarama.ErrUnknownLeaderEpoch, sarama.ErrOffsetNotAvailable,
+			sarama.ErrThrottlingQuotaExceeded:
+			return temporary
+		}
+		return final
+	}
+	var settings sarama.ConfigurationError
+	var encoding sarama.PacketEncodingError
+	switch {
+	case errors.As(err, &settings):
+		return misfit
+	case errors.As(err, &encoding), errors.Is(err, sarama.ErrClosedClient), errors.Is(err, sarama.ErrShuttingDown),
+		errors.Is(err, sarama.ErrInvalidPartition), errors.Is(err, ErrNoHost):
+		return final
+	}
+	return temporary
+}
+
+// isBreaker reports whether sarama did not even try, because it failed before.
+func isBreaker(err error) bool { return errors.Is(err, breaker.ErrBreakerOpen) }

@@ -1,0 +1,47 @@
+package kafka
+
+import "github.com/IBM/sarama"
+
+// partitioner chooses a message's partition: what is pinned goes where it was
+// told, what has a key goes where the Java client would put it (murmur2), and
+// the rest takes turns over the partitions that have a leader.
+//
+// Taking turns and not sticking to one partition per batch: the workers of all
+// partitions share the work even when only a few requests are under way.
+type partitioner struct {
+	keyed sarama.Partitioner
+	next  int32
+}
+
+func newPartitioner(topic string) sarama.Partitioner {
+	return &partitioner{keyed: sarama.NewMurmur2Partitioner(topic)}
+}
+
+func (p *partitioner) Partition(m *sarama.ProducerMessage, n int32) (int32, error) {
+	if pinned(m) {
+		return m.Partition, nil
+	}
+	if m.Key != nil {
+		return p.keyed.Partition(m, n)
+	}
+	p.next++
+	if p.next >= n {
+		p.next = 0
+	}
+	return p.next, nil
+}
+
+// RequiresConsistency is asked by sarama only where it does not know
+// MessageRequiresConsistency.
+func (p *partitioner) RequiresConsistency() bool { return true }
+
+// MessageRequiresConsistency reports whether m must be counted over all
+// partitions, also those without a leader now.
+func (p *partitioner) MessageRequiresConsistency(m *sarama.ProducerMessage) bool {
+	return m.Key != nil || pinned(m)
+}
+
+func pinned(m *sarama.ProducerMessage) bool {
+	f, ok := m.Metadata.(*flight)
+	return ok && f.pinned
+}

@@ -1,0 +1,216 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"rrhost/config"
+)
+
+const (
+	// overhead is what a record is larger than its plaintext, at most: seal
+	// (65 bytes), headers (8 KiB), and a KiB for key, framing and, in a dead
+	// letter, where it came from.
+	overhead = 65 + 8<<10 + 1<<10
+	// brokerLimit is message.max.bytes of a broker with default settings, less
+	// what sarama's estimate may be short of.
+	brokerLimit = 1 << 20
+)
+
+// MaxRecord is the largest record, in bytes with headers, that rrhost sends
+// under cfg, and the largest batch. The topics that [EnsureTopics] makes take it.
+func MaxRecord(cfg config.Config) int {
+	return max(brokerLimit, cfg.WithDefaults().Host.MaxPayload+overhead)
+}
+
+// What a topic is for.
+const (
+	RoleRequest    = "request"
+	RoleReply      = "reply"
+	RoleDeadLetter = "dead-letter"
+)
+
+// A TopicSpec is a topic as a host needs it.
+type TopicSpec struct {
+	Name       string
+	Partitions int32
+	Role       string
+	// Replicas is the replication factor, -1 for the broker's default.
+	Replicas int16
+	// Configs are the topic's own settings, others are the broker's.
+	Configs map[string]string
+}
+
+// Topics lists what a host with cfg needs: request topics, each with its dead
+// letters, and the reply topic.
+func Topics(cfg config.Config) []TopicSpec {
+	cfg = cfg.WithDefaults()
+	replicas := cfg.Kafka.ReplicationFactor
+	if replicas == 0 {
+		replicas = -1
+	}
+	spec := func(name, role string, partitions int32) TopicSpec {
+		configs := map[string]string{
+			// Deadlines live on the broker's clock.
+			"message.timestamp.type": "LogAppendTime",
+			"cleanup.policy":         "delete",
+			// What is sealed does not shrink, and a broker that has to unpack
+			// a compressed batch refuses one that unpacks beyond the limit.
+			"compression.type": "uncompressed",
+		}
+		if limit := MaxRecord(cfg); limit > brokerLimit {
+			configs["max.message.bytes"] = strconv.Itoa(limit)
+		}
+		if replicas >= 3 {
+			configs["min.insync.replicas"] = "2"
+		}
+		return TopicSpec{Name: name, Partitions: partitions, Role: role, Replicas: replicas, Configs: configs}
+	}
+	var specs []TopicSpec
+	seen := map[string]bool{}
+	for _, t := range cfg.Topics {
+		if seen[t.Name] {
+			continue
+		}
+		seen[t.Name] = true
+		partitions := t.Partitions
+		if partitions == 0 {
+			partitions = config.DefaultPartitions
+		}
+		specs = append(specs, spec(t.Name, RoleRequest, partitions), spec(t.Name+".dlq", RoleDeadLetter, 1))
+	}
+	return append(specs, spec(cfg.Replies.Topic, RoleReply, cfg.Replies.Partitions))
+}
+
+// Commands are the kafka-topics.sh lines that create specs, for those who do
+// not let a host do it.
+func Commands(specs []TopicSpec, cfg config.Config) []string {
+	cfg = cfg.WithDefaults()
+	servers := strings.Join(cfg.Kafka.Brokers, ",")
+	if cfg.IsEmbedded() {
+		servers = embeddedAddress(cfg)
+	}
+	lines := make([]string, 0, len(specs))
+	for _, s := range specs {
+		var b strings.Builder
+		fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server %s --create --if-not-exists --topic %s --partitions %d", servers, s.Name, s.Partitions)
+		if s.Replicas > 0 {
+			fmt.Fprintf(&b, " --replication-factor %d", s.Replicas)
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Configs)) {
+			fmt.Fprintf(&b, " --config %s=%s", key, s.Configs[key])
+		}
+		lines = append(lines, b.String())
+	}
+	return lines
+}
+
+// EnsureTopics creates those of [Topics] that are missing, and returns when all
+// have leaders. Where cfg forbids creating, it names the missing ones instead.
+// Hosts may do it at once; a topic that is there is left as it is.
+func EnsureTopics(ctx context.Context, cfg config.Config) error {
+	cfg = cfg.WithDefaults()
+	admin, err := newAdmin(cfg)
+	if err != nil {
+		return fmt.Errorf("ensure topics: %w", err)
+	}
+	defer admin.Close()
+	specs := Topics(cfg)
+	missing, err := missingTopics(admin, specs)
+	if err != nil {
+		return fmt.Errorf("ensure topics: %w", err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if cfg.Kafka.CreateTopics != nil && !*cfg.Kafka.CreateTopics {
+		names := make([]string, len(missing))
+		for i, s := range missing {
+			names[i] = s.Name
+		}
+		return fmt.Errorf("topics are missing and kafka.create_topics is false: %s (hint: `rrhost topics --print` shows the commands)", strings.Join(names, ", "))
+	}
+	for _, s := range missing {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("ensure topics: %w", err)
+		}
+		if err := create(admin, s); err != nil {
+			return fmt.Errorf("create topic %s: %w", s.Name, err)
+		}
+	}
+	// A broker answers before all of its peers know.
+	for {
+		left, err := missingTopics(admin, specs)
+		if err != nil {
+			return fmt.Errorf("ensure topics: %w", err)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("topic %s was created but has no leader yet: %w", left[0].Name, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func create(admin sarama.ClusterAdmin, s TopicSpec) error {
+	detail := &sarama.TopicDetail{NumPartitions: s.Partitions, ReplicationFactor: s.Replicas, ConfigEntries: map[string]*string{}}
+	for key, value := range s.Configs {
+		detail.ConfigEntries[key] = &value
+	}
+	err := admin.CreateTopic(s.Name, detail, false)
+	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
+		return nil
+	}
+	return err
+}
+
+// missingTopics are those of specs that do not exist or have a partition
+// without leader.
+func missingTopics(admin sarama.ClusterAdmin, specs []TopicSpec) ([]TopicSpec, error) {
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Name
+	}
+	found, err := admin.DescribeTopics(names)
+	if err != nil {
+		return nil, err
+	}
+	ready := map[string]bool{}
+	for _, t := range found {
+		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrUnknownTopicOrPartition && t.Err != sarama.ErrLeaderNotAvailable {
+			return nil, fmt.Errorf("topic %s: %w", t.Name, t.Err)
+		}
+		ready[t.Name] = t.Err == sarama.ErrNoError && !slices.ContainsFunc(t.Partitions, func(p *sarama.PartitionMetadata) bool {
+			return p.Leader < 0
+		})
+	}
+	return slices.DeleteFunc(slices.Clone(specs), func(s TopicSpec) bool { return ready[s.Name] }), nil
+}
+
+func newAdmin(cfg config.Config) (sarama.ClusterAdmin, error) {
+	c, brokers, err := Base(cfg)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dial(cfg, c, brokers)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return admin, nil
+}
