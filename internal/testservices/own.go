@@ -3,6 +3,9 @@ package testservices
 import (
 	"strconv"
 	"testing"
+	"time"
+
+	"github.com/gocql/gocql"
 )
 
 // A KafkaCluster is one test's own Kafka. Its nodes are numbered from 1, and
@@ -73,7 +76,7 @@ func StartCassandra(t testing.TB, options ...CassandraOption) *Node {
 		arguments = append(arguments, string(option))
 	}
 	s := startOwn(t, "cassandra", arguments...)
-	return &Node{
+	n := &Node{
 		Address:  s.settings["CASSANDRA_ADDRESS"],
 		User:     s.settings["CASSANDRA_USER"],
 		Password: s.settings["CASSANDRA_PASSWORD"],
@@ -81,6 +84,8 @@ func StartCassandra(t testing.TB, options ...CassandraOption) *Node {
 		t:        t,
 		s:        s,
 	}
+	n.awaitLogin()
+	return n
 }
 
 // Stop ends the node in order, and returns when its process is gone.
@@ -101,6 +106,32 @@ func (n *Node) Start() {
 	n.t.Helper()
 	do(n.t, n.s, "start")
 	do(n.t, n.s, "wait")
+	n.awaitLogin()
+}
+
+// awaitLogin returns once a login works: the first role may come after the
+// port is open.
+func (n *Node) awaitLogin() {
+	n.t.Helper()
+	if n.User == "" {
+		return
+	}
+	cluster := gocql.NewCluster(n.Address)
+	cluster.NumConns = 1 // gocql leaves a goroutine behind when it is closed while it connects more
+	cluster.ConnectTimeout = 10 * time.Second
+	cluster.Authenticator = gocql.PasswordAuthenticator{Username: n.User, Password: n.Password}
+	if n.CA != "" {
+		cluster.SslOpts = &gocql.SslOptions{CaPath: n.CA}
+	}
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		var session *gocql.Session
+		if session, err = cluster.CreateSession(); err == nil {
+			session.Close()
+			return
+		}
+	}
+	n.t.Fatalf("no login to %s after 30 s: %v", n.Address, err)
 }
 
 func startOwn(t testing.TB, name string, options ...string) *service {

@@ -261,6 +261,7 @@ func tlsConfig(t *testing.T, ca string) *tls.Config {
 func connect(t *testing.T, cluster *gocql.ClusterConfig) *gocql.Session {
 	t.Helper()
 	cluster.Timeout, cluster.ConnectTimeout = 20*time.Second, 20*time.Second
+	cluster.NumConns = 1
 	session, err := cluster.CreateSession()
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 # A real Apache Cassandra node from its published jars, on 127.0.0.1 only.
 #   cassandra.sh fetch                  Java and jars only
 #   cassandra.sh start DIR [--port P] [--auth] [--tls [CERTDIR]] [--tls-optional] [--mtls] [--heap 1g]
-#   cassandra.sh wait DIR [SECONDS]     until CQL is served and, with --auth, until the first role exists (default 120)
+#   cassandra.sh wait DIR [SECONDS]     until its CQL port is open (default 120); with --auth try a login until it works
 #   cassandra.sh env DIR                CASSANDRA_ADDRESS, with --auth CASSANDRA_USER and _PASSWORD, with --tls CASSANDRA_CA
 #   cassandra.sh kill DIR               SIGKILL
 #   cassandra.sh stop DIR               SIGTERM, SIGKILL after 30 s
@@ -113,17 +113,15 @@ cmd_start() {
   echo $! > "$dir/pid"
 }
 
-# The log is a poor sign of readiness: the port is asked. Only the first role has no other sign without a CQL client.
+# The log is a poor sign of readiness: the port is asked.
 cmd_wait() {
   local dir limit=${2:-120} until
   dir=$(cd "$1" && pwd); . "$dir/node.conf"; until=$((SECONDS + limit))
-  until port_open "$CQL_PORT" &&
-        { [ -z "$AUTH" ] || [ -f "$dir/role.ok" ] || grep -q 'Created default superuser role' "$dir/server.log"; }; do
+  until port_open "$CQL_PORT"; do
     alive "$dir/pid" "$dir/cassandra.yaml" || { tail -40 "$dir/server.log" >&2; die "the node ended"; }
     [ $SECONDS -lt $until ] || { tail -40 "$dir/server.log" >&2; die "not ready after $limit s"; }
     sleep 0.1
   done
-  : > "$dir/role.ok"
 }
 
 cmd_env() {
