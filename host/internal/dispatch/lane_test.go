@@ -1,0 +1,403 @@
+package dispatch
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rrhost/internal/handler"
+	"rrhost/internal/stream"
+	"rrhost/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fake is an instance whose results the test decides.
+type fake struct {
+	dead      bool
+	started   []stream.Request
+	dones     []func(stream.Result)
+	cancelled []uint64
+}
+
+func (f *fake) Start(r stream.Request, done func(stream.Result)) uint64 {
+	if f.dead {
+		done(stream.Result{Crashed: true, NotStarted: true})
+		return 0
+	}
+	f.started = append(f.started, r)
+	f.dones = append(f.dones, done)
+	return uint64(len(f.started))
+}
+
+func (f *fake) Cancel(n uint64) { f.cancelled = append(f.cancelled, n) }
+
+func (f *fake) answer(i int, payload string) {
+	f.dones[i](stream.Result{Result: handler.Result{Payload: []byte(payload), Duration: time.Millisecond}})
+}
+
+// crash ends f: all that has no result gets none.
+func (f *fake) crash(l *Lane, answered ...int) {
+	f.dead = true
+	for i, done := range f.dones {
+		if !slices.Contains(answered, i) {
+			done(stream.Result{Crashed: true})
+		}
+	}
+	l.Down(f, "killed")
+}
+
+func (f *fake) ids() (ids []string) {
+	for _, r := range f.started {
+		ids = append(ids, r.Info.RequestID)
+	}
+	return ids
+}
+
+var routes = map[string]Route{"calculate": {Handler: "calc"}, "lost": {Problem: "plugin p has no handler named lost; it has: calc"}}
+
+func request(id string, timeout time.Duration) Request {
+	return Request{
+		Info:    handler.Info{RequestID: id, Topic: "calculate"},
+		Payload: []byte(`{}`), Deadline: time.Now().Add(timeout), MaxAttempts: 2,
+	}
+}
+
+// A log has the outcomes by request id, as they come.
+type log struct {
+	t   *testing.T
+	mu  sync.Mutex // guards got
+	got map[string]Outcome
+}
+
+func (g *log) outcome(id string) (Outcome, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	o, ok := g.got[id]
+	return o, ok
+}
+
+func (g *log) start(l *Lane, r Request) *Job {
+	return l.Start(r, func(o Outcome) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if _, twice := g.got[r.Info.RequestID]; twice {
+			g.t.Errorf("%s has two outcomes", r.Info.RequestID)
+		}
+		g.got[r.Info.RequestID] = o
+	})
+}
+
+func (g *log) want(id string, status wire.Status, attempt int) Outcome {
+	g.t.Helper()
+	o, ok := g.outcome(id)
+	if !ok {
+		g.t.Fatalf("%s has no outcome", id)
+	}
+	if o.Status != status || o.Attempt != attempt || o.Dropped {
+		g.t.Errorf("%s: %+v, want %s at attempt %d", id, o, status, attempt)
+	}
+	return o
+}
+
+func (g *log) none(id string) {
+	g.t.Helper()
+	if o, ok := g.outcome(id); ok {
+		g.t.Errorf("%s has an outcome already: %+v", id, o)
+	}
+}
+
+func run(t *testing.T, f func(t *testing.T, l *Lane, g *log)) {
+	synctest.Test(t, func(t *testing.T) {
+		f(t, NewLane("p"), &log{t: t, got: map[string]Outcome{}})
+	})
+}
+
+func TestAnswer(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1.2.0", routes)
+		g.start(l, request("a", time.Second))
+		if r := p.started[0]; r.Handler != "calc" || r.Info.Handler != "calc" || r.Info.Attempt != 1 {
+			t.Errorf("started %+v", r)
+		}
+		p.answer(0, `{"result":15}`)
+		if o := g.want("a", wire.StatusOK, 1); string(o.Payload) != `{"result":15}` || o.Plugin != "p v1.2.0" || o.Duration != time.Millisecond {
+			t.Errorf("outcome %+v", o)
+		}
+		time.Sleep(2 * time.Second) // past the deadline: nothing more happens
+		if s := l.State(); s.Running != 0 || s.Stuck != 0 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+func TestHandlersOwnErrors(t *testing.T) {
+	tests := []struct {
+		name string
+		err  handler.Error
+		want wire.Status
+		body string
+	}{
+		{"its own code", handler.Error{Status: "handler_error", Code: "no_such_account", Message: "42", Details: json.RawMessage(`{"n":1}`)},
+			wire.StatusHandlerError, `{"code":"no_such_account","message":"42","details":{"n":1}}`},
+		{"invalid payload", handler.Error{Status: "invalid_payload", Code: "invalid_payload", Message: "a: want a number"},
+			wire.StatusInvalidPayload, `{"code":"invalid_payload","message":"a: want a number"}`},
+		{"details that are no JSON are left out", handler.Error{Status: "handler_error", Code: "x", Details: json.RawMessage(`{"n":`)},
+			wire.StatusHandlerError, `{"code":"x","message":""}`},
+		{"a status that there is not", handler.Error{Status: "teapot", Code: "x"}, wire.StatusHandlerError, `{"code":"x","message":""}`},
+		{"an error that says ok", handler.Error{Status: "ok", Code: "x"}, wire.StatusHandlerError, `{"code":"x","message":""}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, func(t *testing.T, l *Lane, g *log) {
+				p := &fake{}
+				l.Up(p, "v1", routes)
+				g.start(l, request("a", time.Second))
+				p.dones[0](stream.Result{Result: handler.Result{Err: &tt.err}})
+				o := g.want("a", tt.want, 1)
+				if body, _ := json.Marshal(o.Error); string(body) != tt.body {
+					t.Errorf("body %s, want %s", body, tt.body)
+				}
+			})
+		})
+	}
+}
+
+func TestTooLateToStart(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("a", 0))
+		g.want("a", wire.StatusExpired, 0)
+		if len(p.started) > 0 {
+			t.Error("the handler has seen it")
+		}
+	})
+}
+
+func TestDeadlineWhileItRuns(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("a", time.Second))
+		time.Sleep(time.Second - 1)
+		synctest.Wait()
+		g.none("a")
+		time.Sleep(1)
+		synctest.Wait()
+		g.want("a", wire.StatusDeadlineExceeded, 1)
+		if !slices.Equal(p.cancelled, []uint64{1}) {
+			t.Errorf("cancelled %v, want its number", p.cancelled)
+		}
+		if s := l.State(); s.Stuck != 1 || s.Running != 0 {
+			t.Errorf("state %+v, want one stuck handler", s)
+		}
+		p.answer(0, `{}`) // too late: changes nothing
+		if s := l.State(); s.Stuck != 0 {
+			t.Errorf("state %+v, want none stuck", s)
+		}
+	})
+}
+
+func TestWaitsForAPluginThatStarts(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		g.start(l, request("a", 10*time.Second))
+		time.Sleep(5 * time.Second)
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		p.answer(0, `{}`)
+		g.want("a", wire.StatusOK, 1)
+	})
+}
+
+// The requester hears plugin_unavailable before its own timer fires.
+func TestUnavailableShortlyBeforeTheDeadline(t *testing.T) {
+	tests := []struct{ timeout, after time.Duration }{
+		{30 * time.Second, 28500 * time.Millisecond}, // 5 %
+		{2 * time.Second, 1750 * time.Millisecond},   // 250 ms
+		{200 * time.Millisecond, 100 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.timeout.String(), func(t *testing.T) {
+			run(t, func(t *testing.T, l *Lane, g *log) {
+				l.Down(nil, "exit status 1")
+				g.start(l, request("a", tt.timeout))
+				time.Sleep(tt.after - 1)
+				synctest.Wait()
+				g.none("a")
+				time.Sleep(1)
+				synctest.Wait()
+				if o := g.want("a", wire.StatusPluginUnavailable, 0); !strings.Contains(o.Error.Message, "exit status 1") {
+					t.Errorf("message %q does not say why", o.Error.Message)
+				}
+			})
+		})
+	}
+}
+
+func TestRejectedIsAnsweredAtOnce(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		g.start(l, request("waiting", 30*time.Second))
+		l.Reject("there is nothing to run in plugins/p")
+		g.want("waiting", wire.StatusPluginUnavailable, 0)
+		g.start(l, request("later", 30*time.Second))
+		g.want("later", wire.StatusPluginUnavailable, 0)
+		p := &fake{}
+		l.Up(p, "v1", routes) // its file was replaced
+		g.start(l, request("now", 30*time.Second))
+		p.answer(0, `{}`)
+		g.want("now", wire.StatusOK, 1)
+	})
+}
+
+func TestNoHandler(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		l.Up(&fake{}, "v1", routes)
+		r := request("a", time.Second)
+		r.Info.Topic = "lost"
+		g.start(l, r)
+		if o := g.want("a", wire.StatusNoHandler, 0); !strings.Contains(o.Error.Message, "it has: calc") {
+			t.Errorf("message %q", o.Error.Message)
+		}
+	})
+}
+
+// After a crash each suspect runs with nothing beside it, and new requests wait.
+func TestSuspectsRunAlone(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		for _, id := range []string{"a", "b", "c"} {
+			g.start(l, request(id, time.Minute))
+		}
+		p.answer(1, `{}`)
+		p.crash(l, 1)
+		g.start(l, request("new", time.Minute))
+		g.want("b", wire.StatusOK, 1)
+
+		q := &fake{}
+		l.Up(q, "v1", routes)
+		if got := q.ids(); !slices.Equal(got, []string{"a"}) {
+			t.Fatalf("started %v, want the first suspect alone", got)
+		}
+		q.answer(0, `{}`)
+		if got := q.ids(); !slices.Equal(got, []string{"a", "c"}) {
+			t.Fatalf("started %v, want the second suspect alone", got)
+		}
+		q.answer(1, `{}`)
+		if got := q.ids(); !slices.Equal(got, []string{"a", "c", "new"}) {
+			t.Fatalf("started %v, want the new one last", got)
+		}
+		if q.started[1].Info.Attempt != 2 || q.started[2].Info.Attempt != 1 {
+			t.Errorf("attempts %d and %d, want 2 and 1", q.started[1].Info.Attempt, q.started[2].Info.Attempt)
+		}
+		q.answer(2, `{}`)
+		g.want("a", wire.StatusOK, 2)
+		g.want("c", wire.StatusOK, 2)
+		g.want("new", wire.StatusOK, 1)
+	})
+}
+
+func TestPoisonTakesNoNeighbour(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("poison", time.Minute))
+		g.start(l, request("neighbour", time.Minute))
+		p.crash(l)
+		q := &fake{}
+		l.Up(q, "v1", routes)
+		q.crash(l) // the poison, alone
+		g.want("poison", wire.StatusPluginCrashed, 2)
+		r := &fake{}
+		l.Up(r, "v1", routes)
+		r.answer(0, `{}`)
+		g.want("neighbour", wire.StatusOK, 2)
+	})
+}
+
+// What no handler has seen is tried again without counting, and is no suspect.
+func TestNotStartedCountsForNothing(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		p.dead = true // it has ended, and the lane does not know yet
+		for _, id := range []string{"a", "b"} {
+			g.start(l, request(id, time.Minute))
+		}
+		l.Down(p, "killed")
+		q := &fake{}
+		l.Up(q, "v1", routes)
+		if got := q.ids(); !slices.Equal(got, []string{"a", "b"}) {
+			t.Fatalf("started %v, want both at once", got)
+		}
+		q.answer(0, `{}`)
+		q.answer(1, `{}`)
+		g.want("a", wire.StatusOK, 1)
+		g.want("b", wire.StatusOK, 1)
+	})
+}
+
+// A suspect that does not heed its context does not hold up the others for ever.
+func TestSuspectPastItsDeadlineLetsTheNextRun(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("slow", time.Second))
+		g.start(l, request("next", time.Minute))
+		p.crash(l)
+		q := &fake{}
+		l.Up(q, "v1", routes)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		g.want("slow", wire.StatusDeadlineExceeded, 2)
+		q.answer(1, `{}`)
+		g.want("next", wire.StatusOK, 2)
+	})
+}
+
+func TestRevokeDropsWhatWaitsAndLetsTheRestFinish(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		waits := g.start(l, request("waits", time.Minute))
+		waits.Revoke()
+		if o, _ := g.outcome("waits"); !o.Dropped {
+			t.Errorf("outcome %+v, want it dropped", o)
+		}
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		if len(p.started) > 0 {
+			t.Error("a revoked request was started")
+		}
+		runs := g.start(l, request("runs", time.Minute))
+		crashes := g.start(l, request("crashes", time.Minute))
+		runs.Revoke()
+		crashes.Revoke()
+		p.answer(0, `{}`)
+		g.want("runs", wire.StatusOK, 1)
+		p.crash(l, 0)
+		if o, _ := g.outcome("crashes"); !o.Dropped {
+			t.Errorf("outcome %+v, want no further try", o)
+		}
+	})
+}
+
+func TestAbandonCancels(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		j := g.start(l, request("a", time.Minute))
+		j.Abandon()
+		j.Abandon()
+		if o, _ := g.outcome("a"); !o.Dropped || !slices.Equal(p.cancelled, []uint64{1}) {
+			t.Errorf("outcome %+v, cancelled %v", o, p.cancelled)
+		}
+		p.answer(0, `{}`) // changes nothing
+	})
+}

@@ -1,0 +1,251 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// A Message is a request record, and the claim that it came through.
+type Message struct {
+	*sarama.ConsumerMessage
+	// Redelivered says that the record was in the log before this host got the
+	// partition: another host, or an earlier life of this one, may have begun it.
+	Redelivered bool
+	// Received is when it reached this host.
+	Received time.Time
+
+	claim *claim
+	entry *entry
+	work  Work // owned by the claim's loop
+}
+
+// Context ends when m's claim has ended and nothing that still comes of m counts.
+func (m *Message) Context() context.Context { return m.claim.ctx }
+
+// Settle says that the outcome of m is acknowledged by Kafka, or that m was
+// dropped because its claim has ended. It frees m's slot and, while the claim
+// lives, lets the committed offset move on. It must be called exactly once.
+func (m *Message) Settle() {
+	c := m.claim
+	c.settle(m)
+	c.gate.release(c)
+}
+
+var errClaimEnded = errors.New("the partition was given up")
+
+// Work is what was begun for a message. Its methods may be called after the
+// message was settled, and then do nothing.
+type Work interface {
+	// Revoke says that the partition is being given up: what has not begun yet
+	// is dropped, what runs may finish.
+	Revoke()
+	// Abandon says that the claim has ended: whatever still comes is dropped.
+	Abandon()
+}
+
+const (
+	// A claim is paused at highWater waiting messages, not at the first, since
+	// resuming takes effect only at the next fetch; and resumed at half of it.
+	highWater = 256
+	lowWater  = highWater / 2
+
+	// maxWindow bounds how far requests may run ahead of an unsettled one, and
+	// with it the memory of the window and what a crash repeats.
+	maxWindow = 1 << 18
+)
+
+// A claim is one partition for as long as this host has it: an epoch. A result
+// that comes after its claim has closed changes nothing.
+type claim struct {
+	topic     string
+	partition int32
+	in        *Intake
+	gate      *gate
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	wake      chan struct{} // capacity 1
+	loud      atomic.Bool   // the loop wants to know of each settled message
+
+	slots   int  // guarded by gate.mu: in flight
+	waiting bool // guarded by gate.mu: has a message that found no slot
+
+	// Owned by the loop.
+	backlog []*Message // received and not begun, oldest first
+	paused  bool
+
+	mu       sync.Mutex // guards all below
+	window   window
+	bytes    int64 // of what was received and is not settled
+	draining bool
+	closed   bool
+	idle     chan struct{} // closed when draining and nothing begun is pending
+	received int           // received and not settled
+	begun    int           // of them, begun
+	mark     func(next int64)
+	high     func() int64 // the log's end as of the last fetch
+	from     int64        // where the claim began
+	end      int64        // the log's end at that time
+}
+
+func (c *claim) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// run is the claim's loop. It never waits for a request: a claim that merely
+// stops receiving would stall every other partition of its broker.
+func (c *claim) run(messages <-chan *sarama.ConsumerMessage, ended <-chan struct{}) {
+	for {
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			c.receive(m)
+		case <-c.wake:
+		case <-ended:
+			return
+		}
+		c.pump()
+		c.throttle()
+	}
+}
+
+func (c *claim) receive(record *sarama.ConsumerMessage) {
+	m := &Message{ConsumerMessage: record, Redelivered: record.Offset < c.end, Received: time.Now(), claim: c}
+	m.entry = &entry{offset: record.Offset, message: m}
+	size := int64(len(record.Value))
+	c.mu.Lock()
+	c.window.add(m.entry)
+	c.bytes += size
+	c.received++
+	c.mu.Unlock()
+	c.in.held.Add(size)
+	c.backlog = append(c.backlog, m)
+}
+
+// pump begins what there are slots for.
+func (c *claim) pump() {
+	n := 0
+	for n < len(c.backlog) && c.gate.acquire(c) {
+		m := c.backlog[n]
+		c.backlog[n] = nil
+		n++
+		c.mu.Lock()
+		c.begun++
+		c.mu.Unlock()
+		m.work = c.in.start(m)
+	}
+	if n == len(c.backlog) {
+		c.backlog = c.backlog[:0]
+	} else {
+		c.backlog = c.backlog[n:]
+	}
+}
+
+// throttle pauses or resumes the partition.
+func (c *claim) throttle() {
+	c.mu.Lock()
+	bytes, length := c.bytes, c.window.length
+	c.mu.Unlock()
+	share := c.in.byteShare()
+	switch {
+	case !c.paused && (len(c.backlog) >= highWater || bytes > share || length >= maxWindow):
+		c.paused = true
+		c.loud.Store(true)
+		c.in.pause(c.topic, c.partition)
+		c.signal() // what was settled before loud was set
+	case c.paused && len(c.backlog) <= lowWater && bytes <= share/2 && length <= maxWindow/2:
+		c.paused = false
+		c.loud.Store(false)
+		c.in.resume(c.topic, c.partition)
+	}
+}
+
+func (c *claim) settle(m *Message) {
+	size := int64(len(m.Value))
+	c.in.held.Add(-size)
+	c.mu.Lock()
+	c.bytes -= size
+	c.received--
+	c.begun--
+	if c.draining && c.begun == 0 {
+		close(c.idle)
+		c.draining = false
+	}
+	if c.window.settle(m.entry) && !c.closed {
+		c.mark(c.window.next())
+	}
+	c.mu.Unlock()
+	if c.loud.Load() {
+		c.signal()
+	}
+}
+
+// drop settles what was received and never begun, without moving the offset.
+func (c *claim) drop(messages []*Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range messages {
+		size := int64(len(m.Value))
+		c.in.held.Add(-size)
+		c.bytes -= size
+		c.received--
+	}
+}
+
+// drain lets what runs finish for at most patience, and then closes the claim.
+func (c *claim) drain(patience time.Duration) {
+	c.drop(c.backlog)
+	c.backlog = nil
+	c.gate.leave(c)
+
+	c.mu.Lock()
+	c.draining = c.begun > 0
+	if !c.draining {
+		close(c.idle)
+	}
+	c.mu.Unlock()
+	for _, w := range c.works() {
+		w.Revoke()
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-c.idle:
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	c.closed = true
+	left := c.begun
+	c.mu.Unlock()
+	c.cancel(errClaimEnded)
+	if left > 0 {
+		c.in.logger.Warn("requests did not finish before their partition was given up; they will be delivered again",
+			"topic", c.topic, "partition", c.partition, "requests", left, "drain_timeout", patience)
+	}
+	for _, w := range c.works() {
+		w.Abandon()
+	}
+}
+
+// works lists the work of all that is begun and not settled. Only the claim's
+// loop, which sets Message.work, may call it.
+func (c *claim) works() []Work {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var works []Work
+	for e := c.window.head; e != nil; e = e.next {
+		if e.message != nil && e.message.work != nil {
+			works = append(works, e.message.work)
+		}
+	}
+	return works
+}
