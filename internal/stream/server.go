@@ -86,6 +86,7 @@ func (s *Server) Handle(conn proto.Handler_HandleServer) error {
 		server: s, ctx: ctx,
 		running: make(map[uint64]context.CancelFunc),
 		wake:    make(chan struct{}, 1), quit: make(chan struct{}), left: make(chan struct{}),
+		done: make(chan struct{}),
 	}
 	s.mu.Lock()
 	if s.open != nil || s.leaving {
@@ -99,21 +100,23 @@ func (s *Server) Handle(conn proto.Handler_HandleServer) error {
 		s.mu.Lock()
 		s.open = nil
 		s.mu.Unlock()
+		close(ses.done)
 	}()
 	return ses.run(conn)
 }
 
 // Leave makes the stream say goodbye: requests that run are finished, no more
-// are taken, then Handle returns. It reports whether there was a stream.
-func (s *Server) Leave() bool {
+// are taken, then Handle returns and the channel is closed. It is nil if there
+// is no stream.
+func (s *Server) Leave() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaving = true
 	if s.open == nil {
-		return false
+		return nil
 	}
 	s.open.leave()
-	return true
+	return s.open.done
 }
 
 // A session is one Handle call.
@@ -133,6 +136,7 @@ type session struct {
 	wake chan struct{}
 	quit chan struct{} // closed when all results are queued
 	left chan struct{} // closed by leave
+	done chan struct{} // closed when Handle returns
 }
 
 func (s *session) run(conn proto.Handler_HandleServer) error {

@@ -1,0 +1,134 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"rrhost/internal/process"
+	"rrhost/internal/stream"
+	"rrhost/plugin/proto"
+)
+
+// SDKVersion is the version of this package that a plugin was made with.
+const SDKVersion = "1.0.0"
+
+// leaveGrace is how long a plugin that has finished after SIGTERM waits for its
+// host to end the connection, so that the last results arrive.
+const leaveGrace = 5 * time.Second
+
+// Serve serves the handlers until the host ends the process. It does not
+// return. Started by hand, it explains itself and exits with 1.
+//
+// SIGINT is ignored: a terminal sends it to everyone, and the host decides. On
+// SIGTERM what runs is finished, then the process ends. It also ends when its
+// host does, however that went.
+func Serve(handlers ...Handler) {
+	os.Exit(serve(handlers))
+}
+
+func serve(handlers []Handler) int {
+	if os.Getenv(process.Handshake.MagicCookieKey) != process.Handshake.MagicCookieValue {
+		byHand(os.Stderr, handlers)
+		return 1
+	}
+	logger := hclog.New(&hclog.LoggerOptions{
+		Output: os.Stderr, JSONFormat: true, Level: hclog.Debug, // the host drops what it doesn't want
+	})
+	about := stream.About{Name: programName(), Version: buildVersion(), SDK: "go " + SDKVersion}
+	server, err := stream.NewServer(about, handlers, configure, logger)
+	if err != nil {
+		logger.Error("plugin cannot serve", "error", err)
+		return 1
+	}
+	go exitWithHost(os.Stdin)
+
+	maxMessage, err := strconv.Atoi(os.Getenv(process.MaxMessageEnv))
+	if err != nil || maxMessage <= 0 {
+		maxMessage = stream.MaxMessage(0)
+	}
+	var gs atomic.Pointer[grpc.Server]
+	go leaveOnTerm(server, &gs)
+	goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: process.Handshake,
+		Plugins:         goplugin.PluginSet{"handler": &service{server: server}},
+		Logger:          hclog.NewNullLogger(),
+		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
+			s := grpc.NewServer(append(opts, stream.ServerOptions(maxMessage)...)...)
+			gs.Store(s)
+			return s
+		},
+	})
+	return 0
+}
+
+// byHand tells who starts a plugin like a program what it is.
+func byHand(w io.Writer, handlers []Handler) {
+	fmt.Fprintf(w, "%s is a plugin for rrhost, which starts it by itself. Its handlers:\n", programName())
+	for _, h := range handlers {
+		fmt.Fprintf(w, "  %s\n", h.Name())
+	}
+	fmt.Fprintf(w, "To use it, put it into the plugin directory and name it in the configuration:\n\n"+
+		"  [[topic]]\n  name   = %q\n  plugin = %q\n\nThen: rrhost run\n", programName(), programName())
+}
+
+// exitWithHost ends the process when the host is gone: the other end of stdin is
+// the host's alone, and the kernel closes it whatever the host died of.
+func exitWithHost(stdin io.Reader) {
+	// An error is an end too: without a host's pipe there is no host.
+	_, _ = io.Copy(io.Discard, stdin)
+	os.Exit(1)
+}
+
+// leaveOnTerm finishes on SIGTERM.
+func leaveOnTerm(server *stream.Server, gs *atomic.Pointer[grpc.Server]) {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	<-term
+	if left := server.Leave(); left != nil {
+		<-left
+		time.Sleep(leaveGrace)
+	}
+	if s := gs.Load(); s != nil {
+		s.Stop()
+	}
+	os.Exit(0)
+}
+
+// service makes a stream.Server go-plugin's.
+type service struct {
+	goplugin.NetRPCUnsupportedPlugin
+	server *stream.Server
+}
+
+func (s *service) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
+	proto.RegisterHandlerServer(g, s.server)
+	return nil
+}
+
+func (s *service) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, fmt.Errorf("a plugin is no client")
+}
+
+func programName() string { return filepath.Base(os.Args[0]) }
+
+// buildVersion is what Go wrote into the program; empty if it was no release.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "(devel)" {
+		return ""
+	}
+	return info.Main.Version
+}
