@@ -48,8 +48,10 @@ func Handle[In, Out any](name string, fn func(context.Context, In) (Out, error))
 	return handler.New(name, fn)
 }
 
-// HandleRaw makes a handler from a function over the payload's bytes, which it
-// may keep and change. It answers for the response being JSON.
+// HandleRaw makes a handler from a function over the payload's bytes. It may
+// return them, but not change them, nor keep them after it returned. That the
+// request is JSON is not checked, and that the response is, is the author's
+// promise.
 //
 // It panics as [Handle] does.
 func HandleRaw(name string, fn func(ctx context.Context, payload []byte) ([]byte, error)) Handler {

@@ -17,7 +17,6 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
-	"rrhost/internal/process"
 	"rrhost/internal/stream"
 	"rrhost/plugin/proto"
 )
@@ -29,7 +28,7 @@ const SDKVersion = "1.0.0"
 // host to end the connection, so that the last results arrive.
 const leaveGrace = 5 * time.Second
 
-// Serve serves the handlers until the host ends the process. It does not
+// Serve serves the handlers until the host ends the stream. It does not
 // return. Started by hand, it explains itself and exits with 1.
 //
 // SIGINT is ignored: a terminal sends it to everyone, and the host decides. On
@@ -40,7 +39,7 @@ func Serve(handlers ...Handler) {
 }
 
 func serve(handlers []Handler) int {
-	if os.Getenv(process.Handshake.MagicCookieKey) != process.Handshake.MagicCookieValue {
+	if os.Getenv(stream.Handshake.MagicCookieKey) != stream.Handshake.MagicCookieValue {
 		byHand(os.Stderr, handlers)
 		return 1
 	}
@@ -55,14 +54,14 @@ func serve(handlers []Handler) int {
 	}
 	go exitWithHost(os.Stdin)
 
-	maxMessage, err := strconv.Atoi(os.Getenv(process.MaxMessageEnv))
+	maxMessage, err := strconv.Atoi(os.Getenv(stream.MaxMessageEnv))
 	if err != nil || maxMessage <= 0 {
 		maxMessage = stream.MaxMessage(0)
 	}
 	var gs atomic.Pointer[grpc.Server]
 	go leaveOnTerm(server, &gs)
 	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig: process.Handshake,
+		HandshakeConfig: stream.Handshake,
 		Plugins:         goplugin.PluginSet{"handler": &service{server: server}},
 		Logger:          hclog.NewNullLogger(),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {

@@ -56,7 +56,7 @@ func New[In, Out any](name string, fn func(context.Context, In) (Out, error)) Ha
 }
 
 // NewRaw makes a handler from a function over the payload's bytes. It must not
-// keep payload after it returned, and is not told whether payload is JSON.
+// change payload, nor keep it after it returned, but may return it.
 //
 // It panics as [New] does.
 func NewRaw(name string, fn func(ctx context.Context, payload []byte) ([]byte, error)) Handler {

@@ -1,3 +1,6 @@
+// Package process is one life of a plugin's process: start, handshake,
+// Describe, Configure, the stream, and the end. It owns the process, its group,
+// its pipes and its sockets; package supervise decides when to live again.
 package process
 
 import (
@@ -11,6 +14,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"rrhost/internal/stream"
 )
 
 // maxHandshake bounds the first line on stdout. A certificate with a P-521 key
@@ -51,9 +56,9 @@ func vetHandshake(line []byte, socketDir string, mtls bool) error {
 	if len(fields) < 4 || fields[0] != "1" {
 		return errNoHandshake
 	}
-	if v, err := strconv.ParseUint(fields[1], 10, 31); err != nil || v != ProtocolVersion {
+	if v, err := strconv.ParseUint(fields[1], 10, 31); err != nil || v != stream.ProtocolVersion {
 		return &IncompatibleError{fmt.Sprintf("it speaks protocol version %s, this host version %d; build it against this host's SDK",
-			quoteShort(fields[1]), ProtocolVersion)}
+			quoteShort(fields[1]), stream.ProtocolVersion)}
 	}
 	if len(fields) < 5 || fields[4] != "grpc" {
 		return &IncompatibleError{"it does not speak gRPC"}

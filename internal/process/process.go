@@ -123,7 +123,7 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		return err
 	}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  Handshake,
+		HandshakeConfig:  stream.Handshake,
 		Plugins:          goplugin.PluginSet{"handler": &adapter{}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         !p.cfg.NoTLS,
@@ -140,7 +140,7 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 			p.cmd = &command{cfg: p.cfg, socketDir: socketDir, exited: make(chan struct{})}
 			env := append(environment(p.cfg.Env), spec.Env...)
-			env = append(env, fmt.Sprintf("%s=%d", MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)))
+			env = append(env, fmt.Sprintf("%s=%d", stream.MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)))
 			return &starter{command: p.cmd, ctx: ctx, env: env}, nil
 		},
 	})

@@ -30,6 +30,7 @@ type Order struct {
 	//   print   print Text to stdout, and to stderr
 	//   flood   answer with MS bytes more
 	//   wait    until the file Text exists
+	//   settings  answer with the text of the configuration
 	//   env     answer with the value of the environment variable Text
 	//   fork    start a child that outlives its parent, and answer with its pid
 	Do    string `json:"do,omitempty"`

@@ -1,7 +1,4 @@
-// Package process is one life of a plugin's process: start, handshake,
-// Describe, Configure, the stream, and the end. It owns the process, its group,
-// its pipes and its sockets; package supervise decides when to live again.
-package process
+package stream
 
 import goplugin "github.com/hashicorp/go-plugin"
 
