@@ -1,0 +1,69 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"rrhost/internal/handler"
+	"rrhost/internal/stream"
+)
+
+// BenchmarkEcho is the process boundary alone: a request's way into another
+// process and back, 256 bytes, over TLS.
+func BenchmarkEcho(b *testing.B) {
+	for _, inflight := range []int{1, 64, 256} {
+		b.Run(fmt.Sprintf("inflight=%d", inflight), func(b *testing.B) { benchEcho(b, inflight, 256) })
+	}
+	for _, body := range []int{10 << 10, 1_000_000} {
+		b.Run(fmt.Sprintf("inflight=64/body=%d", body), func(b *testing.B) { benchEcho(b, 64, body) })
+	}
+}
+
+func benchEcho(b *testing.B, inflight, body int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	p, err := Start(ctx, Config{Name: "echo", Path: echoPlugin, Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Stop(context.Background())
+	payload := bytes.Repeat([]byte("x"), body)
+	var (
+		slots = make(chan struct{}, inflight)
+		mu    sync.Mutex
+		took  = make([]time.Duration, 0, b.N)
+	)
+	b.ReportAllocs()
+	b.SetBytes(int64(body))
+	b.ResetTimer()
+	for range b.N {
+		slots <- struct{}{}
+		start := time.Now()
+		p.Instance().Start(stream.Request{
+			Handler:  "echo",
+			Info:     handler.Info{RequestID: "7f3f0e3e-6f0c-4f8a-9c1e-0a6d8f2b4c11", Topic: "echo", Attempt: 1},
+			Deadline: start.Add(30 * time.Second), Payload: payload,
+		}, func(r stream.Result) {
+			if len(r.Payload) != body {
+				b.Errorf("%d bytes, %v", len(r.Payload), r.Err)
+			}
+			mu.Lock()
+			took = append(took, time.Since(start))
+			mu.Unlock()
+			<-slots
+		})
+	}
+	for range inflight {
+		slots <- struct{}{}
+	}
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
