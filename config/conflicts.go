@@ -72,7 +72,7 @@ func (c *Config) checkTopics(f *faults) {
 }
 
 func (c *Config) checkReplies(f *faults) {
-	if !slices.Contains(c.Replies.Allow, c.Replies.Topic) && !f.has("replies.topic") {
+	if !slices.Contains(c.Replies.Allow, c.Replies.Topic) && !f.has("replies.topic") && !f.has("replies.allow") {
 		f.report("replies.allow", fmt.Sprintf("lacks the reply topic %q", c.Replies.Topic), "list it too")
 	}
 }

@@ -59,20 +59,21 @@ type faults struct {
 	list  []Fault
 }
 
-// report adds a fault, unless the same place has one already: what follows from
-// a mistake is not a second one.
+// report adds a fault, unless the same place, or one that it is part of, has one
+// already: what follows from a mistake is not a second one.
 func (f *faults) report(at, problem, want string) {
-	if f.has(at) {
-		return
+	for _, g := range f.list {
+		if g.Key == at || within(at, g.Key) {
+			return
+		}
 	}
 	f.list = append(f.list, Fault{Line: f.lines.of(at), Key: at, Problem: problem, Want: want})
 }
 
-// has tells whether at, a part of it, or what it is part of is at fault.
+// has tells whether at or a part of it is at fault, so that nothing can be said
+// about how it goes with others.
 func (f *faults) has(at string) bool {
-	return slices.ContainsFunc(f.list, func(g Fault) bool {
-		return g.Key == at || within(at, g.Key) || within(g.Key, at)
-	})
+	return slices.ContainsFunc(f.list, func(g Fault) bool { return g.Key == at || within(g.Key, at) || within(at, g.Key) })
 }
 
 // sorted returns the faults by line.

@@ -74,6 +74,9 @@ func readLines(text []byte) (*lines, *Fault) {
 		if errors.As(err, &at) {
 			f.Line = l.lineAt(int(p.Range(at.Highlight).Offset))
 		}
+		if strings.Contains(f.Problem, "start of value") || strings.Contains(f.Problem, "keyword") || strings.Contains(f.Problem, "must be quoted") {
+			f.Want = "write text in quotes"
+		}
 		return nil, f
 	}
 	return l, nil

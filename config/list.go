@@ -13,9 +13,9 @@ func list[T ~string](name string, to *[]T, def []T, decode decoder[T], each rule
 		read: func(f *faults, at string, v any) {
 			items, isList := v.([]any)
 			if !isList {
-				problem, want := show(v)+" is not a list", "write a list in brackets"
+				problem, want := show(v)+" is not a list of text", "write a list in brackets"
 				if _, isSecret := any(to).(*[]Secret); isSecret {
-					problem = "is " + kind(v) + ", not a list"
+					problem = "is " + kind(v) + ", not a list of text"
 				} else if s, isText := v.(string); isText {
 					want = fmt.Sprintf("write [%q]", s)
 				}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ func Load(path string) (Config, error) {
 // Parse is [Load] for a text that is read already. name is that of the file: it
 // stands in errors, and its folder becomes Dir.
 func Parse(name string, text []byte) (Config, error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors' byte order mark
 	l, fault := readLines(text)
 	var tables map[string]any
 	if fault == nil {

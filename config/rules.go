@@ -118,6 +118,14 @@ func pluginName(v string) (string, string) {
 	return "", ""
 }
 
+// pluginName is silent about a name that is wrong for the topic already.
+func (t *Topic) pluginName(v string) (string, string) {
+	if problem, _ := topicName(t.Name); v == t.Name && problem != "" {
+		return "", ""
+	}
+	return pluginName(v)
+}
+
 func handlerName(v string) (string, string) {
 	if len(v) > 200 || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return show(v) + " is not a handler's name", "write a name that the plugin's Describe lists"

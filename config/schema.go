@@ -73,7 +73,7 @@ func (e *Encryption) keys() []key {
 func (t *Topic) keys() []key {
 	return []key{
 		required(text("name", &t.Name, "", topicName), `write the topic's name, as in name = "calculate"`),
-		text("plugin", &t.Plugin, t.Name, pluginName),
+		text("plugin", &t.Plugin, t.Name, t.pluginName),
 		text("handler", &t.Handler, "", handlerName),
 		number("partitions", &t.Partitions, DefaultPartitions, 1, maxPartitions),
 		number("concurrency", &t.Concurrency, DefaultConcurrency, 1, 65536),

@@ -74,7 +74,7 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("secret: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("secret: others can read %s (mode %04o); type: chmod 600 %s", path, mode, quoteShell(path))
+		return "", fmt.Errorf("secret: %s is open to others (mode %04o); type: chmod 600 %s", path, mode, quoteShell(path))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {

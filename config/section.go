@@ -62,7 +62,10 @@ func sections[T any](name string, to *[]T, keys func(*T) []key) key {
 				tables = v
 			case []any:
 				for i, item := range v {
-					m, _ := asTable(f, element(at, i), item)
+					m, isTable := item.(map[string]any)
+					if !isTable {
+						f.report(element(at, i), "is "+kind(item)+", not a table", "write [["+at+"]], and its keys below it")
+					}
 					tables = append(tables, m)
 				}
 			default:

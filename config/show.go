@@ -28,7 +28,9 @@ func kind(v any) string {
 		return "a date or time"
 	case map[string]any:
 		return "a table"
-	case []any, []map[string]any:
+	case []map[string]any:
+		return "a list of tables"
+	case []any:
 		return "a list"
 	}
 	return fmt.Sprintf("a %T", v)
