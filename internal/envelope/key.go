@@ -19,10 +19,11 @@ const masked = "***"
 // A Key is one 256-bit key of a ring. It prints, marshals and logs as ***. The
 // zero Key is no key, and no ring takes it.
 type Key struct {
-	// The bytes are behind a pointer since fmt reads the fields of a struct
-	// without asking it, when the Key is in an unexported field or the verb
-	// is %p; so it finds an address.
-	bytes *[keySize]byte
+	// bytes gives the key, or is nil. It is a function since fmt prints a
+	// struct's fields without asking it when it is in an unexported field, and
+	// what a pointer points to when the verb does not fit. In a function
+	// nothing finds anything.
+	bytes func() *[keySize]byte
 }
 
 // GenerateKey returns a new random key as [ParseKey] reads it: 64 hex
@@ -46,7 +47,7 @@ func ParseKey(text string) (Key, error) {
 	if *b == [keySize]byte{} {
 		return Key{}, errors.New("a key of zeros is none")
 	}
-	return Key{b}, nil
+	return Key{func() *[keySize]byte { return b }}, nil
 }
 
 // IsZero reports whether k is no key at all.
@@ -58,7 +59,7 @@ func (k Key) ID() KeyID {
 	if k.IsZero() {
 		return KeyID{}
 	}
-	id, err := hkdf.Key(sha256.New, k.bytes[:], nil, labelKeyID, len(KeyID{}))
+	id, err := hkdf.Key(sha256.New, k.bytes()[:], nil, labelKeyID, len(KeyID{}))
 	if err != nil {
 		// Only lengths could be wrong, and they are constants.
 		panic(fmt.Sprintf("envelope: derive a key id: %v", err))

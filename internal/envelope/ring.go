@@ -104,7 +104,7 @@ func (r *Ring) Open(dst, sealed, about []byte) ([]byte, error) {
 	aead, cached := r.opened.get(&sender)
 	if !cached {
 		var err error
-		if aead, err = deriveAEAD(key.bytes, sealed[saltAt:ivAt]); err != nil {
+		if aead, err = deriveAEAD(key.bytes(), sealed[saltAt:ivAt]); err != nil {
 			return dst, ErrUndecryptable
 		}
 	}

@@ -49,7 +49,7 @@ func (s *sender) newLife() (*senderLife, error) {
 	life := new(senderLife)
 	rand.Read(life.salt[:])
 	var err error
-	life.aead, err = deriveAEAD(s.key.bytes, life.salt[:])
+	life.aead, err = deriveAEAD(s.key.bytes(), life.salt[:])
 	return life, err
 }
 
