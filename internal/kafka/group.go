@@ -3,7 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -23,8 +22,9 @@ const fetchWait = 100 * time.Millisecond
 // and are not reset in silence when the log no longer has them: Consume fails
 // then. The group's errors need not be read.
 //
-// The closer ends the connections: close the group first.
-func NewGroup(cfg config.Config, name string, tune func(*sarama.Config)) (sarama.ConsumerGroup, io.Closer, error) {
+// The client is the one that fetches; closing it ends the connections. Close the
+// group first.
+func NewGroup(cfg config.Config, name string, tune func(*sarama.Config)) (sarama.ConsumerGroup, sarama.Client, error) {
 	cfg = cfg.WithDefaults()
 	settings := func() (*sarama.Config, []string, error) {
 		c, brokers, err := Base(cfg)
@@ -37,7 +37,7 @@ func NewGroup(cfg config.Config, name string, tune func(*sarama.Config)) (sarama
 		}
 		return c, brokers, nil
 	}
-	fail := func(err error) (sarama.ConsumerGroup, io.Closer, error) {
+	fail := func(err error) (sarama.ConsumerGroup, sarama.Client, error) {
 		return nil, nil, fmt.Errorf("open consumer group %s: %w", name, err)
 	}
 	c, brokers, err := settings()

@@ -1,0 +1,283 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/google/uuid"
+
+	"rrhost/config"
+	"rrhost/internal/envelope"
+	"rrhost/internal/kafka"
+	"rrhost/internal/wire"
+)
+
+// unackedMost is how many requests may wait for Kafka's acknowledgement. Below
+// what sarama buffers, so that a broker that is away never holds a call beyond
+// its timeout.
+const unackedMost = 1000
+
+var errBusy = errors.New("a call with this request id is under way")
+
+// transport takes requests through Kafka.
+//
+// It listens on one partition of the shared reply topic, which its requests
+// name, and drops what it did not ask for. It is in no consumer group.
+type transport struct {
+	ring       *envelope.Ring
+	replyTopic string
+	timeout    time.Duration
+	maxPayload int
+	maxRecord  int
+
+	producer *kafka.Producer
+	replies  *kafka.Tail
+	pending  *pending
+	unacked  chan struct{}
+	about    []byte // the reader's, used again
+
+	foreign, duplicate, late, forged atomic.Int64
+
+	closing sync.Once
+	reader  sync.WaitGroup
+	failure error // of closing
+}
+
+// Open connects to Kafka as cfg says, and to its hosts' reply topic. When it
+// returns, the position there is fixed, so that no reply can come too early.
+// ctx bounds the opening, not the client's life.
+func Open(ctx context.Context, cfg config.Config, opts ...Option) (*Client, error) {
+	o := options{timeout: config.DefaultTimeout}
+	for _, set := range opts {
+		set(&o)
+	}
+	// The libraries below know no context: what comes too late is closed.
+	type opened struct {
+		t   *transport
+		err error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		t, err := open(cfg.WithDefaults(), o)
+		result <- opened{t, err}
+	}()
+	select {
+	case r := <-result:
+		if r.err != nil {
+			return nil, fmt.Errorf("open client: %w", r.err)
+		}
+		return New(r.t), nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-result; r.t != nil {
+				_ = r.t.Close()
+			}
+		}()
+		return nil, fmt.Errorf("open client: %w", context.Cause(ctx))
+	}
+}
+
+func open(cfg config.Config, o options) (*transport, error) {
+	ring, err := cfg.Ring()
+	if err != nil {
+		return nil, err
+	}
+	t := &transport{
+		ring:       ring,
+		replyTopic: cfg.Replies.Topic,
+		timeout:    o.timeout,
+		maxPayload: cfg.Host.MaxPayload,
+		maxRecord:  kafka.MaxRecord(cfg),
+		pending:    newPending(),
+		unacked:    make(chan struct{}, unackedMost),
+	}
+	if t.replies, err = kafka.NewTail(cfg, t.replyTopic); err != nil {
+		return nil, err
+	}
+	if t.producer, err = kafka.NewProducer(cfg); err != nil {
+		_ = t.replies.Close()
+		return nil, err
+	}
+	t.reader.Go(func() { t.replies.Run(t.receive) })
+	return t, nil
+}
+
+// RoundTrip registers the request, sends it and waits. The caller's goroutine
+// seals; the reader's opens, since only a reply that opens may end a call.
+func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
+	start := time.Now()
+	timeout := r.Timeout
+	if timeout <= 0 {
+		timeout = t.timeout
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, deadline.Sub(start))
+	}
+	if err := ctx.Err(); err != nil || timeout <= 0 {
+		return nil, t.over(ctx, r, &call{}, start)
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+
+	select {
+	case t.unacked <- struct{}{}:
+	default:
+		select {
+		case t.unacked <- struct{}{}:
+		case <-timer.C:
+			return nil, t.over(ctx, r, &call{}, start)
+		case <-ctx.Done():
+			return nil, t.over(ctx, r, &call{}, start)
+		}
+	}
+	m, err := t.message(r, timeout, start)
+	c := &call{topic: r.Topic, outcome: make(chan outcome, 1)}
+	var waiting int
+	if err == nil {
+		waiting, err = t.pending.add(r.ID, c)
+	}
+	if err != nil {
+		<-t.unacked
+		return nil, failed(r, err)
+	}
+	t.producer.Send(m, waiting, func(_ kafka.Ack, err error) {
+		<-t.unacked
+		if err == nil {
+			c.acked.Store(true)
+		} else if t.pending.take(r.ID, c, false) {
+			c.outcome <- outcome{err: err}
+		}
+	})
+
+	select {
+	case o := <-c.outcome:
+		if o.err != nil {
+			return o.reply, failed(r, o.err)
+		}
+		return o.reply, nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if !t.pending.take(r.ID, c, false) {
+		// The outcome came in the same moment.
+		o := <-c.outcome
+		if o.err != nil {
+			return o.reply, failed(r, o.err)
+		}
+		return o.reply, nil
+	}
+	return nil, t.over(ctx, r, c, start)
+}
+
+// message makes the record of r, sealed.
+func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*sarama.ProducerMessage, error) {
+	if len(r.Payload) > t.maxPayload {
+		return nil, fmt.Errorf("%w: the payload has %d bytes and may have %d (host.max_payload, here and at the host)", ErrTooLarge, len(r.Payload), t.maxPayload)
+	}
+	extra, err := extraHeaders(r.Headers)
+	if err != nil {
+		return nil, err
+	}
+	req := wire.Request{
+		Topic: r.Topic, Key: r.Key, ID: r.ID,
+		ReplyTo: t.replyTopic, ReplyPartition: t.replies.Partition(),
+		// What is below a millisecond waits for one.
+		Timeout: max(timeout, time.Millisecond), Sent: now,
+		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
+	}
+	var room [512]byte
+	sealed := t.ring.Seal(make([]byte, 0, len(r.Payload)+envelope.Overhead), r.Payload, req.AppendAbout(room[:0]))
+	m := &sarama.ProducerMessage{Topic: r.Topic, Value: sarama.ByteEncoder(sealed), Headers: req.Headers(extra...)}
+	if r.Key != nil {
+		m.Key = sarama.ByteEncoder(r.Key)
+	}
+	if size := m.ByteSize(2); size > t.maxRecord {
+		return nil, fmt.Errorf("%w: the record has %d bytes with key and headers and may have %d", ErrTooLarge, size, t.maxRecord)
+	}
+	return m, nil
+}
+
+// failed gives the error of a call that ended without a reply its type.
+func failed(r *Request, err error) error {
+	if errors.Is(err, ErrClosed) || errors.Is(err, kafka.ErrProducerClosed) {
+		return fmt.Errorf("call %s, request %s: %w", r.Topic, r.ID, ErrClosed)
+	}
+	var rejected *RejectedError
+	if errors.As(err, &rejected) {
+		return err
+	}
+	return &SendError{RequestID: r.ID, Topic: r.Topic, Err: err}
+}
+
+// over is the error of a call whose time or context is over.
+func (t *transport) over(ctx context.Context, r *Request, c *call, start time.Time) error {
+	if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("call %s, request %s: %w", r.Topic, r.ID, context.Cause(ctx))
+	}
+	e := &TimeoutError{RequestID: r.ID, Topic: r.Topic, After: time.Since(start), Acknowledged: c.acked.Load()}
+	if hint := c.hint.Load(); hint != nil {
+		e.Hint = *hint
+	} else if e.Acknowledged {
+		e.Hint = "is a host running that serves this topic? `rrhost check` tells"
+	}
+	return e
+}
+
+// Stats returns the counts so far.
+func (t *transport) Stats() Stats {
+	return Stats{
+		Pending: t.pending.len(), Foreign: t.foreign.Load(), Duplicate: t.duplicate.Load(),
+		Late: t.late.Load(), Forged: t.forged.Load(), Repositioned: t.replies.Repositioned(),
+	}
+}
+
+// Close ends the calls under way with ErrClosed, then sends what was handed to
+// the producer, waits for every goroutine and closes the connections.
+func (t *transport) Close() error {
+	t.closing.Do(func() {
+		t.pending.close()
+		t.failure = errors.Join(t.producer.Close(), t.replies.Close())
+		t.reader.Wait()
+	})
+	return t.failure
+}
+
+// extraHeaders are the caller's headers as a record takes them.
+func extraHeaders(headers []Header) ([]sarama.RecordHeader, error) {
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	size := 0
+	out := make([]sarama.RecordHeader, len(headers))
+	for i, h := range headers {
+		if reserved(h.Key) {
+			return nil, fmt.Errorf("header %s belongs to the protocol", h.Key)
+		}
+		size += len(h.Key) + len(h.Value)
+		out[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
+	}
+	const own, ownBytes = 10, 2 << 10 // what the request's own headers need
+	if len(headers) > wire.MaxHeaders-own || size > wire.MaxHeaderBytes-ownBytes {
+		return nil, fmt.Errorf("%w: %d headers with %d bytes, of at most %d with %d",
+			ErrTooLarge, len(headers), size, wire.MaxHeaders-own, wire.MaxHeaderBytes-ownBytes)
+	}
+	return out, nil
+}
+
+func reserved(name string) bool {
+	switch name {
+	case wire.HeaderRequestID, wire.HeaderOp, wire.HeaderReplyTo, wire.HeaderReplyPartition, wire.HeaderTimeoutMS,
+		wire.HeaderSentMS, wire.HeaderTopic, wire.HeaderStatus, wire.HeaderDurationMS, wire.HeaderAttempt,
+		wire.HeaderPlugin, wire.HeaderTraceparent, wire.HeaderTracestate:
+		return true
+	}
+	return strings.HasPrefix(name, "dlq_")
+}
+
+func newID() string { return uuid.NewString() }
