@@ -25,7 +25,8 @@ type ringKey struct {
 }
 
 // NewRing makes a ring that seals with active and opens with it and openOnly.
-// A zero key and one that comes twice are errors.
+// A zero key, one that comes twice, and Go in FIPS 140 only mode, which forbids
+// 16-byte IVs, are errors.
 func NewRing(active Key, openOnly ...Key) (*Ring, error) {
 	return newRing(defaultLimits, cacheSize, active, openOnly)
 }

@@ -238,7 +238,7 @@ func (w *vectorWriter) good(name, note string, plain []byte, fields []aboutField
 func (w *vectorWriter) bad(v vector, name, note string, change func(*vector)) {
 	v.Name, v.Note, v.Result, v.Plain = name, note, "undecryptable", nil
 	v.Sealed = bytes.Clone(v.Sealed)
-	v.AboutFields = append([]aboutField(nil), v.AboutFields...)
+	v.AboutFields = append([]aboutField{}, v.AboutFields...)
 	change(&v)
 	v.About = encodeAbout(v.AboutFields)
 	v.AAD = appendAAD(nil, append(bytes.Clone(v.Sealed), make([]byte, headSize)...), v.About)
