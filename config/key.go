@@ -132,6 +132,13 @@ func duration(name string, to *time.Duration, def, low, high time.Duration) key 
 	if def == 0 {
 		example = short(low)
 	}
+	// seconds is what a bare number most likely means, where that would be right.
+	seconds := func(n float64) string {
+		if n >= low.Seconds() && n <= high.Seconds() {
+			return fmt.Sprintf("write %q", strconv.FormatFloat(n, 'f', -1, 64)+"s")
+		}
+		return fmt.Sprintf("write it with a unit, as in %q", example)
+	}
 	return scalar(name, to, def, func(v any) (time.Duration, string, string) {
 		switch v := v.(type) {
 		case string:
@@ -142,12 +149,14 @@ func duration(name string, to *time.Duration, def, low, high time.Duration) key 
 			if days, err := strconv.ParseUint(strings.TrimSuffix(v, "d"), 10, 16); err == nil && strings.HasSuffix(v, "d") {
 				return 0, show(v) + " is in days", fmt.Sprintf(`write hours: "%dh"`, days*24)
 			}
-			if _, err := strconv.ParseFloat(v, 64); err == nil {
-				return 0, show(v) + " has no unit", fmt.Sprintf("write %q", v+"s")
+			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+				return 0, show(v) + " has no unit", seconds(float64(n))
 			}
 			return 0, show(v) + " is not a duration", fmt.Sprintf("write a number and ms, s, m or h, as in %q", example)
-		case int64, float64:
-			return 0, show(v) + " is a bare number", fmt.Sprintf(`write "%vs"`, v)
+		case int64:
+			return 0, show(v) + " is a bare number", seconds(float64(v))
+		case float64:
+			return 0, show(v) + " is a bare number", seconds(v)
 		}
 		return 0, show(v) + " is not a duration", fmt.Sprintf("write it in quotes, as in %q", example)
 	}, between(low, high, "duration", func(d time.Duration) string { return strconv.Quote(short(d)) }))

@@ -18,7 +18,8 @@ const hidden = "***"
 
 // A Secret is a password or a key, by reference: "env:NAME" is the environment
 // variable NAME, "file:PATH" is what the file at PATH holds, and anything else
-// is the secret itself. However it is printed, it shows ***.
+// is the secret itself. Printed, marshalled or logged, it shows ***. Only what
+// fmt does not ask it about shows it: an unexported field of a struct, and %p.
 type Secret string
 
 func (Secret) String() string   { return hidden }

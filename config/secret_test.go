@@ -45,6 +45,9 @@ func TestSecretShowsNothing(t *testing.T) {
 			}
 		})
 	}
+	if text, err := Secret(canary).MarshalText(); err != nil || string(text) != "***" {
+		t.Errorf("MarshalText = %s, %v", text, err)
+	}
 	if s := Secret(canary); fmt.Sprint(s) != "***" || s.String() != "***" || s.GoString() != "***" {
 		t.Errorf("printed as %s", s)
 	}
