@@ -3,7 +3,8 @@
 //
 // The zero value of every field means its default, so a [Config] written in Go
 // needs only what differs. [Load] reads a file and reports all of its mistakes
-// at once, each with its line.
+// at once, each with its line. There, durations are text such as "30s", and
+// sizes are bytes or text such as "64MiB" (KiB, MiB, GiB and TiB, of 1024).
 package config
 
 import (

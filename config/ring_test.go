@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +15,9 @@ import (
 	"rrhost/internal/envelope"
 )
 
-// asMaker is the variable that makes this test binary a process that only makes
-// the key in the folder it names, and prints the key's id.
+// asMaker is the variable that makes this test binary a process that waits for
+// the end of its input, makes the key in the folder that the variable names, and
+// prints the key's id.
 const asMaker = "RRHOST_TEST_MAKE_KEY"
 
 func TestMain(m *testing.M) {
@@ -24,6 +27,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	c := Config{Dir: dir}
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
 	if err := c.MakeKey(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -199,31 +204,51 @@ func TestMakeKeyFails(t *testing.T) {
 
 // Processes that make the key at the same time end up with one and the same.
 func TestMakeKeyRace(t *testing.T) {
-	dir := t.TempDir()
-	type made struct {
-		id  string
-		err error
+	for range 3 {
+		makeKeyRace(t, t.TempDir())
 	}
-	results := make(chan made)
-	const processes = 8
-	for range processes {
-		go func() {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), asMaker+"="+dir)
-			out, err := cmd.CombinedOutput()
-			results <- made{string(out), err}
-		}()
+}
+
+func makeKeyRace(t *testing.T, dir string) {
+	gate, open, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	var first string
-	for range processes {
-		r := <-results
-		if r.err != nil {
-			t.Errorf("%v: %s", r.err, r.id)
-		} else if first == "" {
-			first = r.id
-		} else if r.id != first {
-			t.Errorf("two keys: %s and %s", first, r.id)
+	defer gate.Close()
+	defer open.Close()
+	var (
+		makers  []*exec.Cmd
+		outputs []*bufio.Reader
+	)
+	for range 8 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), asMaker+"="+dir)
+		cmd.Stdin, cmd.Stderr = gate, os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
 		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		makers, outputs = append(makers, cmd), append(outputs, bufio.NewReader(out))
+	}
+	for _, out := range outputs {
+		if line, err := out.ReadString('\n'); line != "ready\n" {
+			t.Errorf("a process says %q, %v", line, err)
+		}
+	}
+	open.Close() // all start
+	ids := map[string]bool{}
+	for i, out := range outputs {
+		id, _ := out.ReadString('\n')
+		ids[id] = true
+		if err := makers[i].Wait(); err != nil {
+			t.Errorf("a process that makes the key: %v", err)
+		}
+	}
+	if len(ids) != 1 {
+		t.Errorf("%d keys, want one: %v", len(ids), ids)
 	}
 	if names, err := os.ReadDir(filepath.Join(dir, "data")); err != nil || len(names) != 1 {
 		t.Errorf("the data folder holds %v, %v; want the key alone", names, err)
