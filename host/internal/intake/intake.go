@@ -36,7 +36,10 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Start begins a message and returns at once. Each message must be settled
 	// exactly once, from any goroutine, also before Start returns.
-	Start  func(*Message) Work
+	Start func(*Message) Work
+	// Joined, which may be nil, is called whenever the group gave this host its
+	// partitions.
+	Joined func()
 	Logger hclog.Logger
 }
 
@@ -178,6 +181,9 @@ func (in *Intake) Setup(session sarama.ConsumerGroupSession) error {
 			"topic", p.topic, "partition", p.id, "continue_at", oldest)
 	}
 	in.setSession(true, nil)
+	if in.cfg.Joined != nil {
+		in.cfg.Joined()
+	}
 	return nil
 }
 
