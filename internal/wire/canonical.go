@@ -88,9 +88,16 @@ func validTopic[T string | []byte](name T) bool {
 	return true
 }
 
+// maxTrace is the longest trace header, in bytes. A reply repeats both of its
+// request's, and must keep below MaxHeaderBytes with its own headers.
+const maxTrace = 2048
+
 // validTrace reports whether s can be a trace header: visible ASCII and
 // spaces. What it means is the tracer's business.
 func validTrace[T string | []byte](s T) bool {
+	if len(s) > maxTrace {
+		return false
+	}
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] > '~' {
 			return false

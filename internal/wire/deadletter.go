@@ -171,12 +171,12 @@ func (d *DeadLetter) decodeCoordinates(f *[dlqSlots][]byte) error {
 		return malformed(HeaderDLQReason, "is unknown")
 	}
 	if !validTopic(f[dlqTopic]) {
-		return malformed(HeaderDLQTopic, "is not the name of a topic")
+		return malformed(HeaderDLQTopic, topicProblem)
 	}
 	d.Topic = string(f[dlqTopic])
 	partition, ok := parseDecimal(f[dlqPartition], maxPartition)
 	if !ok {
-		return malformed(HeaderDLQPartition, "is not the number of a partition")
+		return malformed(HeaderDLQPartition, partitionProblem)
 	}
 	d.Partition = int32(partition)
 	if d.Offset, ok = parseDecimal(f[dlqOffset], maxOffset); !ok {
@@ -187,7 +187,7 @@ func (d *DeadLetter) decodeCoordinates(f *[dlqSlots][]byte) error {
 	}
 	ts, ok := parseDecimal(f[dlqTS], maxUnixMS)
 	if !ok {
-		return malformed(HeaderDLQTS, "is not a time in Unix milliseconds")
+		return malformed(HeaderDLQTS, sentProblem)
 	}
 	d.Timestamp = time.UnixMilli(ts)
 	return nil

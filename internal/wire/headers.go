@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"github.com/IBM/sarama"
 )
@@ -59,6 +60,28 @@ func oneEach(fields []field, names []string) error {
 		}
 	}
 	return nil
+}
+
+// text is a string to be made of a header's value.
+type text struct {
+	to    *string
+	value []byte
+}
+
+// texts copies all values at once: one allocation for a record instead of one
+// for each header.
+func texts(list ...text) {
+	size := 0
+	for _, t := range list {
+		size += len(t.value)
+	}
+	var all strings.Builder
+	all.Grow(size)
+	for _, t := range list {
+		start := all.Len()
+		all.Write(t.value)
+		*t.to = all.String()[start:]
+	}
 }
 
 // RequestIDOf returns the request id of a record without reading the rest of

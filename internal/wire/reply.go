@@ -111,10 +111,10 @@ func (r *Reply) decode(f *[repSlots]field) error {
 		return err
 	}
 	if !validID(f[repID].value) {
-		return malformed(HeaderRequestID, "is not a UUID v4 in lower case")
+		return malformed(HeaderRequestID, idProblem)
 	}
 	if !validTopic(f[repTopic].value) {
-		return malformed(HeaderTopic, "is not the name of a topic")
+		return malformed(HeaderTopic, topicProblem)
 	}
 	for i := range statusTable {
 		if statusTable[i].Reply && string(statusTable[i].Status) == string(f[repStatus].value) {
@@ -136,23 +136,20 @@ func (r *Reply) decode(f *[repSlots]field) error {
 		return malformed(HeaderDurationMS, "is not a whole number of milliseconds")
 	}
 	if f[repPlugin].present() && !validPlugin(f[repPlugin].value) {
-		return malformed(HeaderPlugin, "is not plain text")
+		return malformed(HeaderPlugin, "is not text, or too long")
 	}
 	for _, i := range [...]int{repTraceparent, repTracestate} {
 		if f[i].present() && !validTrace(f[i].value) {
-			return malformed(replyNames[i], "is not plain text")
+			return malformed(replyNames[i], traceProblem)
 		}
 	}
 
 	r.Attempt = int(attempt)
 	r.Duration = time.Duration(duration) * time.Millisecond
-	// One allocation for all text.
-	text := string(f[repID].value) + string(f[repTopic].value) + string(f[repPlugin].value) +
-		string(f[repTraceparent].value) + string(f[repTracestate].value)
-	r.RequestID, text = cut(text, len(f[repID].value))
-	r.Topic, text = cut(text, len(f[repTopic].value))
-	r.Plugin, text = cut(text, len(f[repPlugin].value))
-	r.Traceparent, r.Tracestate = cut(text, len(f[repTraceparent].value))
+	texts(
+		text{&r.RequestID, f[repID].value}, text{&r.Topic, f[repTopic].value}, text{&r.Plugin, f[repPlugin].value},
+		text{&r.Traceparent, f[repTraceparent].value}, text{&r.Tracestate, f[repTracestate].value},
+	)
 	return nil
 }
 

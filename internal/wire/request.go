@@ -110,49 +110,46 @@ func (r *Request) decode(f *[reqSlots]field) error {
 		return err
 	}
 	if !validID(f[reqID].value) {
-		return malformed(HeaderRequestID, "is not a UUID v4 in lower case")
+		return malformed(HeaderRequestID, idProblem)
 	}
 	if f[reqOp].present() {
 		return malformed(HeaderOp, "is unknown")
 	}
 	timeout, ok := parseDecimal(f[reqTimeoutMS].value, maxTimeoutMS)
 	if !ok || timeout == 0 {
-		return malformed(HeaderTimeoutMS, "is not a whole number of 1 to 86400000")
+		return malformed(HeaderTimeoutMS, timeoutProblem)
 	}
 	sent, ok := parseDecimal(f[reqSentMS].value, maxUnixMS)
 	if !ok {
-		return malformed(HeaderSentMS, "is not a time in Unix milliseconds")
+		return malformed(HeaderSentMS, sentProblem)
 	}
 	var partition int64
 	switch to, part := f[reqReplyTo], f[reqReplyPartition]; {
 	case to.present() != part.present():
-		return malformed(HeaderReplyPartition, "and reply_to come only together")
+		return malformed(HeaderReplyPartition, pairProblem)
 	case !to.present():
 	case !validTopic(to.value):
-		return malformed(HeaderReplyTo, "is not the name of a topic")
+		return malformed(HeaderReplyTo, topicProblem)
 	default:
 		if partition, ok = parseDecimal(part.value, maxPartition); !ok {
-			return malformed(HeaderReplyPartition, "is not the number of a partition")
+			return malformed(HeaderReplyPartition, partitionProblem)
 		}
 	}
 	for _, i := range [...]int{reqTraceparent, reqTracestate} {
 		if f[i].present() && !validTrace(f[i].value) {
-			return malformed(requestNames[i], "is not plain text")
+			return malformed(requestNames[i], traceProblem)
 		}
 	}
 
 	r.Timeout = time.Duration(timeout) * time.Millisecond
 	r.Sent = time.UnixMilli(sent)
 	r.ReplyPartition = int32(partition)
-	// One allocation for all text.
-	text := string(f[reqID].value) + string(f[reqReplyTo].value) + string(f[reqTraceparent].value) + string(f[reqTracestate].value)
-	r.ID, text = cut(text, len(f[reqID].value))
-	r.ReplyTo, text = cut(text, len(f[reqReplyTo].value))
-	r.Traceparent, r.Tracestate = cut(text, len(f[reqTraceparent].value))
+	texts(
+		text{&r.ID, f[reqID].value}, text{&r.ReplyTo, f[reqReplyTo].value},
+		text{&r.Traceparent, f[reqTraceparent].value}, text{&r.Tracestate, f[reqTracestate].value},
+	)
 	return nil
 }
-
-func cut(s string, n int) (head, tail string) { return s[:n], s[n:] }
 
 // salvage reads what an answer to a malformed request needs.
 func (r *Request) salvage(f *[reqSlots]field) {
@@ -170,6 +167,42 @@ func (r *Request) salvage(f *[reqSlots]field) {
 	if n, ok := parseDecimal(part, maxPartition); ok {
 		r.ReplyTo, r.ReplyPartition = string(to), int32(n)
 	}
+}
+
+// Validate reports what a host would find malformed in r, sent with extra, and
+// what [Request.Headers] would have to bend to get it on the wire.
+func (r *Request) Validate(extra ...sarama.RecordHeader) error {
+	switch {
+	case !validTopic(r.Topic):
+		return malformed("the request topic", topicProblem)
+	case !ValidID(r.ID):
+		return malformed(HeaderRequestID, idProblem)
+	case r.Timeout < time.Millisecond || r.Timeout > MaxTimeout:
+		return malformed(HeaderTimeoutMS, timeoutProblem)
+	case r.Sent.UnixMilli() != r.sentMS():
+		return malformed(HeaderSentMS, sentProblem)
+	case r.ReplyTo == "" && r.ReplyPartition != 0:
+		return malformed(HeaderReplyPartition, pairProblem)
+	case r.ReplyTo != "" && !validTopic(r.ReplyTo):
+		return malformed(HeaderReplyTo, topicProblem)
+	case r.ReplyPartition < 0:
+		return malformed(HeaderReplyPartition, partitionProblem)
+	case r.Traceparent != "" && !validTrace(r.Traceparent):
+		return malformed(HeaderTraceparent, traceProblem)
+	case r.Tracestate != "" && !validTrace(r.Tracestate):
+		return malformed(HeaderTracestate, traceProblem)
+	}
+	for i := range extra {
+		if slot := requestSlot(extra[i].Key); slot >= 0 {
+			return malformed(requestNames[slot], "is no name for a header of the caller's")
+		}
+	}
+	headers := r.Headers(extra...)
+	pointers := make([]*sarama.RecordHeader, len(headers))
+	for i := range headers {
+		pointers[i] = &headers[i]
+	}
+	return withinBounds(pointers, MaxHeaders, MaxHeaderBytes)
 }
 
 // Headers returns r's headers and then extra, which are the caller's: they must

@@ -54,3 +54,14 @@ var ErrMalformed = errors.New("malformed")
 func malformed(header, problem string) error {
 	return fmt.Errorf("%w: %s %s", ErrMalformed, header, problem)
 }
+
+// What several headers can have wrong with them.
+const (
+	idProblem        = "is not a UUID v4 in lower case"
+	topicProblem     = "is not the name of a topic"
+	partitionProblem = "is not the number of a partition"
+	timeoutProblem   = "is not a whole number of 1 to 86400000"
+	sentProblem      = "is not a time in Unix milliseconds"
+	traceProblem     = "is not plain text, or too long"
+	pairProblem      = "and reply_to come only together"
+)
