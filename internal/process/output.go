@@ -36,7 +36,7 @@ type output struct {
 type crashState int
 
 const (
-	alive crashState = iota
+	living crashState = iota
 	inPanicValue
 	inStack
 )
