@@ -36,6 +36,13 @@ func (p *Producer) newLane(tune func(*sarama.Config)) (*lane, error) {
 		}
 		return backoff(retries, 50*time.Millisecond, 500*time.Millisecond)
 	}
+	patient := c.Metadata.Retry.BackoffFunc
+	c.Metadata.Retry.BackoffFunc = func(retries, most int) time.Duration {
+		if p.closing.Load() {
+			return 0
+		}
+		return patient(retries, most)
+	}
 	// Of these only the retries of the producer id's fetch matter.
 	c.Producer.Transaction.Retry.Max = 10
 	c.Producer.Transaction.Retry.Backoff = 100 * time.Millisecond

@@ -3,9 +3,10 @@ package kafka
 import "github.com/rcrowley/go-metrics"
 
 // noMetrics is a registry that measures nothing. sarama counts every request
-// and record, which costs time on the hot path, keeps names for ever, and
-// starts a goroutine for the process that nothing stops. The usual way out, a
-// package-level switch of go-metrics, is not a library's to flip.
+// and record, which costs time on the hot path and keeps names for ever. The
+// usual way out, a package-level switch of go-metrics, is not a library's to
+// flip. (One meter of fetches escapes to go-metrics' default registry and starts
+// its goroutine; a program that minds flips the switch.)
 type noMetrics struct{}
 
 func (noMetrics) GetOrRegister(_ string, metric any) any {
