@@ -8,7 +8,8 @@ import (
 )
 
 // Bounds of numbers on the wire. They leave no room for overflow in Go's types,
-// nor in the 53 bits that other languages have for whole numbers.
+// nor, but for offsets, in the 53 bits that other languages have for whole
+// numbers.
 const (
 	// MaxTimeout is the longest that a requester may wait. A topic's own
 	// timeout bounds it further.
