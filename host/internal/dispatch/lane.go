@@ -132,6 +132,7 @@ func (l *Lane) Reject(cause string) {
 // State is how a lane stands.
 type State struct {
 	Up       bool
+	Cause    string // why it is not up
 	Running  int
 	Waiting  int
 	Suspects int // of Waiting: to be run alone
@@ -145,7 +146,7 @@ func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return State{
-		Up: l.instance != nil, Running: l.running, Stuck: l.stuck,
+		Up: l.instance != nil, Cause: l.cause, Running: l.running, Stuck: l.stuck,
 		Waiting: l.waiting.Len() + l.suspects.Len(), Suspects: l.suspects.Len(),
 	}
 }

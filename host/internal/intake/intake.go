@@ -176,7 +176,8 @@ func (in *Intake) Setup(session sarama.ConsumerGroupSession) error {
 		if err != nil {
 			return fmt.Errorf("find the oldest offset of %s/%d: %w", p.topic, p.id, err)
 		}
-		session.ResetOffset(p.topic, p.id, oldest, "")
+		session.MarkOffset(p.topic, p.id, oldest, "")  // moves forward only,
+		session.ResetOffset(p.topic, p.id, oldest, "") // and this back only
 		in.logger.Error("the log no longer has the committed offset: requests before the oldest record are lost",
 			"topic", p.topic, "partition", p.id, "continue_at", oldest)
 	}

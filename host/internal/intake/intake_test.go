@@ -1,0 +1,429 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"rrhost/config"
+	"rrhost/internal/kafka"
+)
+
+// sarama's metrics keep one goroutine for the whole process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+// A broker speaks the real protocol, in this process.
+type broker struct {
+	t     *testing.T
+	addrs []string
+	kgo   *kgo.Client
+	adm   *kadm.Client
+}
+
+func newBroker(t *testing.T, partitions int32) *broker {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "requests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &broker{t, cluster.ListenAddrs(), client, kadm.NewClient(client)}
+}
+
+func (b *broker) produce(partition int32, values ...string) {
+	b.t.Helper()
+	for _, v := range values {
+		r := &kgo.Record{Topic: "requests", Partition: partition, Value: []byte(v)}
+		if err := b.kgo.ProduceSync(b.t.Context(), r).FirstErr(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+func (b *broker) committed(partition int32) int64 {
+	b.t.Helper()
+	offsets, err := b.adm.FetchOffsets(b.t.Context(), "workers")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	o, ok := offsets.Lookup("requests", partition)
+	if !ok {
+		return -1
+	}
+	return o.At
+}
+
+// A worker is an intake whose messages the test settles.
+type worker struct {
+	t      *testing.T
+	in     *Intake
+	cancel context.CancelFunc
+	ended  chan struct{}
+	log    syncBuffer
+
+	mu     sync.Mutex // guards all below
+	held   map[string]*Message
+	works  map[string]*work
+	auto   func(value string) bool // settle at once
+	begun  []string
+	change chan struct{} // closed at the next change
+}
+
+type work struct {
+	w                  *worker
+	revoked, abandoned bool
+}
+
+func (k *work) Revoke()  { k.w.note(func() { k.revoked = true }) }
+func (k *work) Abandon() { k.w.note(func() { k.abandoned = true }) }
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func (b *broker) worker(concurrency int, drain time.Duration, auto func(string) bool) *worker {
+	b.t.Helper()
+	cfg := config.Config{Kafka: config.Kafka{Brokers: b.addrs}}.WithDefaults()
+	group, client, err := kafka.NewGroup(cfg, "workers", func(c *sarama.Config) {
+		c.Consumer.Group.Heartbeat.Interval = 100 * time.Millisecond
+		c.Consumer.Offsets.AutoCommit.Interval = 20 * time.Millisecond
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &worker{
+		t: b.t, cancel: cancel, ended: make(chan struct{}), auto: auto,
+		held: map[string]*Message{}, works: map[string]*work{}, change: make(chan struct{}),
+	}
+	w.in = New(Config{
+		Group: group, Topics: map[string]int{"requests": concurrency}, MaxBytes: 1 << 20, DrainTimeout: drain,
+		Oldest: func(topic string, partition int32) (int64, error) {
+			return client.GetOffset(topic, partition, sarama.OffsetOldest)
+		},
+		Start:  w.start,
+		Logger: hclog.New(&hclog.LoggerOptions{Output: &w.log, Level: hclog.Debug}),
+	})
+	go func() {
+		defer close(w.ended)
+		if err := w.in.Run(ctx); err != nil {
+			b.t.Errorf("Run: %v", err)
+		}
+		if err := group.Close(); err != nil {
+			b.t.Errorf("close group: %v", err)
+		}
+		if err := client.Close(); err != nil {
+			b.t.Errorf("close client: %v", err)
+		}
+	}()
+	b.t.Cleanup(func() { w.settleAll(); w.stop() })
+	return w
+}
+
+func (w *worker) stop() {
+	w.cancel()
+	<-w.ended
+}
+
+func (w *worker) note(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.change)
+	w.change = make(chan struct{})
+}
+
+func (w *worker) start(m *Message) Work {
+	v, k := string(m.Value), &work{w: w}
+	settle := w.auto != nil && w.auto(v)
+	w.note(func() {
+		w.begun = append(w.begun, v)
+		w.works[v] = k
+		if !settle {
+			w.held[v] = m
+		}
+	})
+	if settle {
+		m.Settle()
+	}
+	return k
+}
+
+// until waits for a condition on what the worker has seen.
+func (w *worker) until(what string, ok func() bool) {
+	w.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		w.mu.Lock()
+		done, change := ok(), w.change
+		w.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-change:
+		case <-deadline:
+			w.t.Fatalf("waited in vain until %s; begun %v\n%s", what, w.begun, w.log.String())
+		}
+	}
+}
+
+func (w *worker) untilBegun(values ...string) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%v are begun", values), func() bool {
+		for _, v := range values {
+			if w.works[v] == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (w *worker) settle(values ...string) {
+	for _, v := range values {
+		w.mu.Lock()
+		m := w.held[v]
+		delete(w.held, v)
+		w.mu.Unlock()
+		m.Settle()
+	}
+}
+
+func (w *worker) settleAll() {
+	w.mu.Lock()
+	var values []string
+	for v := range w.held {
+		values = append(values, v)
+	}
+	w.mu.Unlock()
+	w.settle(values...)
+}
+
+// untilCommitted polls what the broker has, from outside.
+func (b *broker) untilCommitted(partition int32, want int64) {
+	b.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		got := b.committed(partition)
+		if got == want {
+			tick.Stop()
+			return
+		}
+		if got > want || time.Now().After(deadline) {
+			b.t.Fatalf("committed %d, want %d", got, want)
+		}
+	}
+}
+
+func all(string) bool { return true }
+
+func TestCommitsWhatIsSettledAndNoMore(t *testing.T) {
+	b := newBroker(t, 1)
+	b.produce(0, "a", "b", "c", "d")
+	w := b.worker(10, time.Second, nil)
+	w.untilBegun("a", "b", "c", "d")
+	w.settle("a", "c", "d")
+	b.untilCommitted(0, 1)
+	if s := w.in.State().Partitions[0]; s.OldestOffset != 1 || s.InFlight != 1 || s.Lag != 3 {
+		t.Errorf("state %+v, want offset 1 to hold a lag of 3", s)
+	}
+	w.settle("b")
+	b.untilCommitted(0, 4)
+}
+
+// Requests of one partition that take all the slots they can get do not delay
+// another partition's.
+func TestSlowPartitionDoesNotDelayAnother(t *testing.T) {
+	const concurrency = 8
+	b := newBroker(t, 2)
+	w := b.worker(concurrency, 10*time.Millisecond, func(v string) bool { return strings.HasPrefix(v, "quick") })
+	var slow []string
+	for i := range 10 * concurrency {
+		slow = append(slow, fmt.Sprint("slow", i))
+	}
+	b.produce(0, slow...)
+	w.untilBegun(slow[0], slow[1], slow[2], slow[3], slow[4])
+	for i := range 50 {
+		v := fmt.Sprint("quick", i)
+		b.produce(1, v)
+		w.untilBegun(v)
+	}
+	b.untilCommitted(1, 50)
+	w.mu.Lock()
+	held := len(w.held)
+	w.mu.Unlock()
+	if held > concurrency {
+		t.Errorf("%d in flight, concurrency %d", held, concurrency)
+	}
+	if n := w.in.State().Partitions[0]; n.Waiting == 0 {
+		t.Errorf("state %+v: the slow partition should have a backlog", n)
+	}
+}
+
+// A full backlog pauses the partition; what was in it is taken in order later.
+func TestPausesAndResumes(t *testing.T) {
+	b := newBroker(t, 1)
+	w := b.worker(1, time.Second, nil)
+	const n = 3 * highWater
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf("%04d", i)
+	}
+	b.produce(0, values...)
+	w.untilBegun(values[0])
+	w.until("the partition is paused", func() bool { return pausedNow(w) })
+	w.auto = nil
+	for _, v := range values {
+		w.untilBegun(v)
+		w.settle(v)
+	}
+	b.untilCommitted(0, n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.Join(w.begun, " ") != strings.Join(values, " ") {
+		t.Error("not begun in order, or not once each")
+	}
+}
+
+// pausedNow looks past State, whose lock order is not the test's.
+func pausedNow(w *worker) bool {
+	w.in.mu.Lock()
+	defer w.in.mu.Unlock()
+	for _, c := range w.in.claims {
+		if c.loud.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func TestShutdownDrainsAndCommits(t *testing.T) {
+	b := newBroker(t, 1)
+	b.produce(0, "a", "b")
+	w := b.worker(10, 20*time.Second, nil)
+	w.untilBegun("a", "b")
+	w.settle("a")
+	w.cancel()
+	w.until("what runs is told", func() bool { return w.works["b"].revoked })
+	w.settle("b") // it was let finish
+	<-w.ended
+	if got := b.committed(0); got != 2 {
+		t.Errorf("committed %d after the end, want 2", got)
+	}
+}
+
+// What does not finish in time is given up; its late result changes nothing, and
+// the next owner gets it again.
+func TestLateResultOfAnEndedClaim(t *testing.T) {
+	b := newBroker(t, 1)
+	b.produce(0, "a", "b")
+	w := b.worker(10, time.Millisecond, nil)
+	w.untilBegun("a", "b")
+	w.settle("a")
+	b.untilCommitted(0, 1)
+	w.stop()
+	if k := w.works["b"]; !k.revoked || !k.abandoned {
+		t.Errorf("b was told %+v, want both", k)
+	}
+	if w.held["b"].Context().Err() == nil {
+		t.Error("the claim has ended, and its context has not")
+	}
+	w.settle("b")
+	if got := b.committed(0); got != 1 {
+		t.Errorf("committed %d, want 1: b had no outcome", got)
+	}
+	next := b.worker(10, time.Second, nil)
+	next.untilBegun("b")
+	if !next.held["b"].Redelivered {
+		t.Error("b is not marked redelivered")
+	}
+	b.produce(0, "c")
+	next.untilBegun("c")
+	if next.held["c"].Redelivered {
+		t.Error("c is new, and marked redelivered")
+	}
+}
+
+// A partition that is given away and comes back is consumed, also where it was
+// paused when it went.
+func TestPartitionComesBackAfterARebalance(t *testing.T) {
+	b := newBroker(t, 2)
+	w := b.worker(1, time.Millisecond, nil)
+	values := make([]string, 2*highWater)
+	for p := range int32(2) {
+		for i := range values {
+			values[i] = fmt.Sprintf("p%d-%04d", p, i)
+		}
+		b.produce(p, values...)
+	}
+	w.until("it is paused", func() bool { return pausedNow(w) })
+	other := b.worker(1, time.Millisecond, all)
+	other.until("it has got a partition", func() bool { return len(other.begun) > 10 })
+	other.stop()
+	w.mu.Lock()
+	w.auto = all
+	w.mu.Unlock()
+	w.settleAll()
+	b.untilCommitted(0, int64(len(values)))
+	b.untilCommitted(1, int64(len(values)))
+}
+
+// Where the log no longer has the committed offset, the intake goes on at the
+// oldest record and says so.
+func TestCommittedOffsetIsGone(t *testing.T) {
+	b := newBroker(t, 1)
+	b.produce(0, "a", "b", "c")
+	w := b.worker(10, time.Second, func(v string) bool { return v == "a" })
+	w.untilBegun("a", "b", "c")
+	b.untilCommitted(0, 1)
+	w.mu.Lock()
+	clear(w.held)
+	w.mu.Unlock()
+	w.cancel()
+	trim := make(kadm.Offsets)
+	trim.AddOffset("requests", 0, 2, -1)
+	if _, err := b.adm.DeleteRecords(t.Context(), trim); err != nil {
+		t.Fatal(err)
+	}
+	<-w.ended
+	next := b.worker(10, time.Second, all)
+	next.untilBegun("c")
+	b.untilCommitted(0, 3)
+	if got := next.begun; len(got) != 1 || got[0] != "c" {
+		t.Errorf("begun %v, want c alone", got)
+	}
+	if log := next.log.String(); !strings.Contains(log, "requests before the oldest record are lost") {
+		t.Errorf("the log does not say that requests are lost:\n%s", log)
+	}
+}
