@@ -229,3 +229,36 @@ func (s *Store) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Statements are the schema, in the order in which [Open] executes it.
+func Statements() []string {
+	var all []string
+	files, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		panic(err) // a constant pattern
+	}
+	for _, name := range files {
+		text, err := schema.ReadFile(name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		for statement := range strings.SplitSeq(withoutComments(string(text)), ";") {
+			if statement = strings.TrimSpace(statement); statement != "" {
+				all = append(all, statement)
+			}
+		}
+	}
+	return all
+}
+
+func withoutComments(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		code, _, found := strings.Cut(line, "--")
+		b.WriteString(code)
+		if found {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,12 @@
+// Package audit keeps and reads the trail: every request and every outcome, as
+// they stand in Kafka.
+//
+// The trail is not written beside the work but read from the log: every request
+// is in Kafka before a handler sees it, and every outcome before its requester
+// does. An [Ingester] copies the records into a store, by their coordinates, so
+// that reading one again changes nothing; a [Reader] answers questions. Payloads
+// stay sealed: [Row.Open] opens one for whoever has a key.
+//
+// What Kafka dropped before it was stored is a row too, of type [TypeGap], with
+// the exact offsets.
+package audit
