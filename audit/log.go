@@ -36,6 +36,12 @@ func openLog(cfg config.Config) (*brokerLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
+	// The admin client needs the controller's name, which comes with any metadata,
+	// also those of a topic that there is not.
+	err = client.RefreshMetadata(cfg.Replies.Topic)
+	if err != nil && !errors.Is(err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(err, sarama.ErrLeaderNotAvailable) {
+		return nil, errors.Join(fmt.Errorf("connect to Kafka: %w", err), client.Close())
+	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Kafka: %w", err), client.Close())
