@@ -36,6 +36,9 @@ type Tail struct {
 	closed  bool
 	end     chan struct{}
 	errors  sync.WaitGroup // the readers of errors
+
+	closing sync.Once
+	failure error // of closing
 }
 
 // NewTail opens a random partition of topic. When it returns, the position is
@@ -160,17 +163,14 @@ func (t *Tail) reopen() bool {
 // Close makes Run return, waits for the fetch under way and ends the
 // connections. It may be called twice.
 func (t *Tail) Close() error {
-	t.mu.Lock()
-	if !t.closed {
+	t.closing.Do(func() {
+		t.mu.Lock()
 		t.closed = true
 		close(t.end)
 		t.current.AsyncClose()
-	}
-	t.mu.Unlock()
-	t.errors.Wait()
-	err := t.client.Close()
-	if errors.Is(err, sarama.ErrClosedClient) {
-		return nil
-	}
-	return err
+		t.mu.Unlock()
+		t.errors.Wait()
+		t.failure = t.client.Close()
+	})
+	return t.failure
 }
