@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -366,17 +365,4 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if tr.pending.len() != 0 {
 		t.Errorf("%d calls are still registered", tr.pending.len())
 	}
-}
-
-func ExampleWithTimeout() {
-	var c *Client // from Open
-	call := func(ctx context.Context) {
-		reply, err := Call[json.RawMessage](ctx, c, "calculate", map[string]int{"a": 1}, WithTimeout(2*time.Second))
-		var timeout *TimeoutError
-		if errors.As(err, &timeout) {
-			fmt.Println("ask for", timeout.RequestID)
-		}
-		_ = reply
-	}
-	_ = call
 }
