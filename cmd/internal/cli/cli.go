@@ -1,0 +1,163 @@
+// Package cli is how rrhost and rrclient begin and end: the flags that all of
+// their commands have, the exit codes, and how a failure is told.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes that are no status of a request; those are in wire's table.
+const (
+	ExitOK    = 0
+	ExitError = 1 // a failure that has no code of its own
+	ExitUsage = 2 // the command line or the configuration is wrong
+)
+
+// Main runs a command line and returns the code to exit with. What fails is told
+// on stderr: the program, what went wrong, and a line with a hint.
+func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+
+	// What fails before a command's own function is reached is the command line.
+	begun := false
+	each(root, func(c *cobra.Command) {
+		if own := c.RunE; own != nil {
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				begun = true
+				return own(cmd, args)
+			}
+		}
+	})
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	if !begun {
+		err = Hint(Usage(err), cmd.CommandPath()+" --help")
+	}
+	tell(stderr, root.Name(), err)
+	return code(err)
+}
+
+func each(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, sub := range c.Commands() {
+		each(sub, do)
+	}
+}
+
+// Signals returns a context that the first SIGINT or SIGTERM cancels. The second
+// ends the process where it stands, which everything here must survive anyway.
+func Signals(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	received := make(chan os.Signal, 2)
+	signal.Notify(received, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-received; ok {
+			cancel(ErrInterrupted)
+		}
+		if _, ok := <-received; ok {
+			os.Exit(ExitError)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(received)
+		close(received)
+		cancel(context.Canceled)
+	}
+}
+
+// ErrInterrupted is the cause of a context that a signal ended.
+var ErrInterrupted = errors.New("interrupted")
+
+// An exit is an error that has a code of its own.
+type exit struct {
+	error
+	code int
+}
+
+func (e exit) Unwrap() error { return e.error }
+
+// errTold is what an exit wraps that needs no more words.
+var errTold = errors.New("failed")
+
+// WithCode gives err an exit code.
+func WithCode(code int, err error) error { return exit{err, code} }
+
+// Usage says that err is a mistake of the command line or the configuration.
+func Usage(err error) error { return exit{err, ExitUsage} }
+
+// Told ends a command that has already said what is wrong.
+func Told(code int) error { return exit{errTold, code} }
+
+// Hint adds to err what to try next.
+func Hint(err error, hint string) error { return fmt.Errorf("%w\nhint: %s", err, hint) }
+
+func code(err error) int {
+	var e exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return ExitError
+}
+
+// tell prints a failure.
+func tell(w io.Writer, program string, err error) {
+	if errors.Is(err, errTold) {
+		return
+	}
+	text, hint := Split(err)
+	fmt.Fprintf(w, "%s: %s\n", program, Printable(text))
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", Printable(hint))
+	}
+}
+
+// Split takes the hint off an error's text. It stands there as a last line or,
+// where the text may also end in a log, in parentheses.
+func Split(err error) (text, hint string) {
+	text, hint, found := strings.Cut(err.Error(), "\nhint: ")
+	if before, after, in := strings.Cut(text, " (hint: "); in && !found && strings.HasSuffix(after, ")") {
+		text, hint = before, strings.TrimSuffix(after, ")")
+	}
+	return strings.TrimSpace(text), hint
+}
+
+// Printable makes text fit for a terminal: what others wrote, in a header or an
+// error message, must not move the cursor. Line ends and tabs stay.
+func Printable(text string) string {
+	clean := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' }
+	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) || r == unicode.ReplacementChar }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text { // bytes that are not UTF-8 come as the replacement character
+		if clean(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := fmt.Sprintf("%+q", r) // '\x1b'
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}
+
+// Line is [Printable] for what has to stay on one line.
+func Line(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(Printable(text))
+}
