@@ -8,7 +8,8 @@ import (
 )
 
 // lane is one sarama producer with a client of its own. Two goroutines read its
-// results until it is closed, without which sarama would stand still.
+// results until it is closed. Neither ever waits for sarama's input: whoever
+// gives sarama a message may wait until a result is read.
 type lane struct {
 	client sarama.Client
 	async  sarama.AsyncProducer
@@ -65,7 +66,7 @@ func (p *Producer) newLane(tune func(*sarama.Config)) (*lane, error) {
 	})
 	l.read.Go(func() {
 		for e := range async.Errors() {
-			p.failed(e.Msg, e.Err, time.Now())
+			p.again.failed(e.Msg, e.Err)
 		}
 	})
 	return l, nil

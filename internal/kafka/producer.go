@@ -58,12 +58,12 @@ type Ack struct {
 // members are then sent one by one through a third producer, so that only the
 // culprit fails.
 type Producer struct {
-	cfg    config.Config
-	few    *lane
-	many   *lane
-	again  *resend
-	limit  int
-	topics sync.Map // topic -> error: why its last message failed for good
+	cfg     config.Config
+	few     *lane
+	many    *lane
+	again   *resend
+	limit   int
+	missing sync.Map // topic -> absence
 
 	// mu is read-locked while a message is handed over, so that Close never
 	// closes sarama's input under a sender.
@@ -87,16 +87,15 @@ type flight struct {
 func NewProducer(cfg config.Config) (*Producer, error) {
 	cfg = cfg.WithDefaults()
 	p := &Producer{cfg: cfg, limit: MaxRecord(cfg), ended: make(chan struct{})}
+	p.again = newResend(p)
 	var err error
 	if p.few, err = p.newLane(func(*sarama.Config) {}); err != nil {
-		return nil, fmt.Errorf("open producer: %w", err)
+		return nil, fmt.Errorf("open producer: %w", errors.Join(err, p.again.close()))
 	}
 	p.many, err = p.newLane(func(c *sarama.Config) { c.Producer.Flush.Frequency = batchFor })
 	if err != nil {
-		_ = p.few.close()
-		return nil, fmt.Errorf("open producer: %w", err)
+		return nil, fmt.Errorf("open producer: %w", errors.Join(err, p.few.close(), p.again.close()))
 	}
-	p.again = newResend(p)
 	return p, nil
 }
 
@@ -107,8 +106,9 @@ func NewProducer(cfg config.Config) (*Producer, error) {
 // where a broker refuses a batch or is away, and they are tried again).
 //
 // Send blocks while sarama's buffers are full. It never drops: done is called
-// exactly once, from a goroutine of the producer, and must not block. After
-// Close, Send calls it itself. Send takes over m, its Metadata and Timestamp.
+// exactly once, from a goroutine of the producer, and must not block; given an
+// error, it may Send again. After Close, Send calls it itself. Send takes over
+// m, its Metadata and Timestamp.
 func (p *Producer) Send(m *sarama.ProducerMessage, waiting int, done func(Ack, error)) {
 	if m.Key != nil {
 		waiting = 0
@@ -153,31 +153,7 @@ func (p *Producer) succeeded(m *sarama.ProducerMessage, now time.Time) {
 	p.open.Done()
 }
 
-// failed decides what becomes of a message that sarama gave up: one more try,
-// alone or later, or the end.
-func (p *Producer) failed(m *sarama.ProducerMessage, err error, now time.Time) {
-	f := m.Metadata.(*flight)
-	switch why := classify(err); {
-	case why == tooLarge && f.lane != p.again.lane():
-		p.again.alone(m)
-		return
-	case why == tooLarge || why == misfit && m.ByteSize(2) > p.limit:
-		err = fmt.Errorf("%w for topic %s: %w", ErrTooLarge, m.Topic, err)
-	case why == temporary && !p.closing.Load() && now.Sub(f.first) < retryFor:
-		if known, ok := p.topics.Load(m.Topic); ok && isBreaker(err) {
-			// sarama looks no further for some seconds; the cause is known.
-			err = known.(error)
-			break
-		}
-		p.again.later(m, now)
-		return
-	case why == noTopic:
-		err = fmt.Errorf("topic %s does not exist: %w (hint: check the name; a topic that the host serves is created by `rrhost run`)", m.Topic, err)
-		p.topics.Store(m.Topic, err)
-	}
-	p.finish(m, err, now)
-}
-
+// finish ends a message that was not acknowledged.
 func (p *Producer) finish(m *sarama.ProducerMessage, err error, now time.Time) {
 	f := m.Metadata.(*flight)
 	f.done(Ack{Partition: m.Partition, Offset: -1, Sent: f.first, Acked: now}, err)

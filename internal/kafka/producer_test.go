@@ -189,6 +189,30 @@ func TestProducerRefusedBatch(t *testing.T) {
 	}
 }
 
+// Whoever is told of a failure may send something else in its place, as a host
+// does for a reply that is too large, however many fail at once.
+func TestProducerSendsFromDone(t *testing.T) {
+	_, cfg := broker(t, kfake.SeedTopics(1, "t"))
+	p := producer(t, cfg)
+	r := newResults(t)
+	huge := make([]byte, MaxRecord(cfg)+1)
+	for i := range 5000 {
+		done := r.done(i)
+		p.Send(message("t", nil, huge), i%40, func(_ Ack, err error) {
+			if !errors.Is(err, ErrTooLarge) {
+				t.Errorf("message %d: %v, want ErrTooLarge", i, err)
+			}
+			p.Send(message("t", nil, []byte("too large")), i%40, done)
+		})
+	}
+	r.all()
+	for i, err := range r.errs {
+		if err != nil {
+			t.Errorf("instead of message %d: %v", i, err)
+		}
+	}
+}
+
 func TestProducerTooLargeForUs(t *testing.T) {
 	_, cfg := broker(t, kfake.SeedTopics(1, "t"))
 	p := producer(t, cfg)

@@ -1,35 +1,48 @@
 package kafka
 
 import (
+	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
 )
 
-// resend tries messages again that sarama gave up: members of a refused batch
-// one by one, and those whose broker is away after a wait. It owns a goroutine,
-// because who reads sarama's errors must not wait for its input. What waits
-// here is bounded by what was sent and has not been acknowledged.
+// resend decides what becomes of messages that sarama gave up: members of a
+// refused batch are sent one by one, those whose broker is away after a wait,
+// and the rest has failed. It owns a goroutine for that, because who reads
+// sarama's errors must not wait for its input. What waits here is bounded by what
+// was sent and has not been acknowledged.
 type resend struct {
 	p    *Producer
-	one  atomic.Pointer[lane] // one message a request; made on first use
-	wake chan struct{}        // capacity 1
+	one  *lane         // one message a request; made on first use
+	wake chan struct{} // capacity 1
 	end  chan struct{}
 	done sync.WaitGroup
 
 	mu   sync.Mutex
-	todo []retry
+	todo []failed
 }
 
-type retry struct {
-	m     *sarama.ProducerMessage
-	at    time.Time
-	alone bool
+// failed is a message that sarama gave up.
+type failed struct {
+	m   *sarama.ProducerMessage
+	err error
+	at  time.Time // when to send it again; zero: to be decided
 }
 
+// resendAfter is the wait before a message is sent again whose broker is away.
+// sarama itself has tried for some seconds by then.
 const resendAfter = 250 * time.Millisecond
+
+// absence is that a topic did not exist when last asked for.
+type absence struct {
+	err   error
+	since time.Time
+}
+
+// breakerOpen is a little more than how long sarama looks away.
+const breakerOpen = 12 * time.Second
 
 func newResend(p *Producer) *resend {
 	r := &resend{p: p, wake: make(chan struct{}, 1), end: make(chan struct{})}
@@ -37,20 +50,10 @@ func newResend(p *Producer) *resend {
 	return r
 }
 
-// lane is the producer of single messages, nil if none was needed so far.
-func (r *resend) lane() *lane { return r.one.Load() }
-
-// alone sends m in a request of its own.
-func (r *resend) alone(m *sarama.ProducerMessage) { r.add(retry{m: m, alone: true}) }
-
-// later sends m the way it was sent, after a wait.
-func (r *resend) later(m *sarama.ProducerMessage, now time.Time) {
-	r.add(retry{m: m, at: now.Add(resendAfter)})
-}
-
-func (r *resend) add(t retry) {
+// failed takes over a message that sarama gave up.
+func (r *resend) failed(m *sarama.ProducerMessage, err error) {
 	r.mu.Lock()
-	r.todo = append(r.todo, t)
+	r.todo = append(r.todo, failed{m: m, err: err})
 	r.mu.Unlock()
 	r.hurry()
 }
@@ -67,8 +70,7 @@ func (r *resend) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		wait := r.pass()
-		timer.Reset(wait)
+		timer.Reset(r.pass())
 		select {
 		case <-r.wake:
 		case <-timer.C:
@@ -78,32 +80,29 @@ func (r *resend) run() {
 	}
 }
 
-// pass sends what is due and says how long until the next is.
+// pass does what is due, in order, and says how long until something is.
 func (r *resend) pass() time.Duration {
 	r.mu.Lock()
 	todo := r.todo
 	r.todo = nil
 	r.mu.Unlock()
 
-	now, closing := time.Now(), r.p.closing.Load()
 	wait := time.Hour
-	var early []retry
+	var early []failed
 	for _, t := range todo {
-		if left := t.at.Sub(now); left > 0 && !closing {
+		now := time.Now()
+		if t.at.IsZero() {
+			t.at = r.decide(t.m, t.err, now)
+		}
+		switch left := t.at.Sub(now); {
+		case t.at.IsZero():
+		case left > 0 && !r.p.closing.Load():
 			early = append(early, t)
 			wait = min(wait, left)
-			continue
+		default:
+			f := t.m.Metadata.(*flight)
+			f.lane.send(t.m, f, now)
 		}
-		f := t.m.Metadata.(*flight)
-		l := f.lane
-		if t.alone {
-			var err error
-			if l, err = r.single(); err != nil {
-				r.p.failed(t.m, err, now)
-				continue
-			}
-		}
-		l.send(t.m, f, time.Now())
 	}
 	if len(early) > 0 {
 		r.mu.Lock()
@@ -113,13 +112,44 @@ func (r *resend) pass() time.Duration {
 	return wait
 }
 
+// decide says when m is to be sent again, by f.lane, or ends it and returns the
+// zero time.
+func (r *resend) decide(m *sarama.ProducerMessage, err error, now time.Time) time.Time {
+	f := m.Metadata.(*flight)
+	why := classify(err)
+	if why == tooLarge && (r.one == nil || f.lane != r.one) {
+		if one, oneErr := r.single(); oneErr == nil {
+			f.lane = one
+			return now
+		} else {
+			why, err = classify(oneErr), fmt.Errorf("send alone: %w", oneErr)
+		}
+	}
+	switch {
+	case why == tooLarge || why == misfit && m.ByteSize(2) > r.p.limit:
+		err = fmt.Errorf("%w for topic %s: %w", ErrTooLarge, m.Topic, err)
+	case why == noTopic:
+		err = fmt.Errorf("topic %s does not exist: %w (hint: check the name; `rrhost run` creates those that it serves)", m.Topic, err)
+		r.p.missing.Store(m.Topic, absence{err, now})
+	case why == temporary && !r.p.closing.Load() && now.Sub(f.first) < retryFor:
+		// After failures sarama does not even look for some seconds.
+		known, ok := r.p.missing.Load(m.Topic)
+		if !ok || !isBreaker(err) || now.Sub(known.(absence).since) > breakerOpen {
+			return now.Add(resendAfter)
+		}
+		err = known.(absence).err
+	}
+	r.p.finish(m, err, now)
+	return time.Time{}
+}
+
 func (r *resend) single() (*lane, error) {
-	if l := r.one.Load(); l != nil {
-		return l, nil
+	if r.one != nil {
+		return r.one, nil
 	}
 	l, err := r.p.newLane(func(c *sarama.Config) { c.Producer.Flush.MaxMessages = 1 })
 	if err == nil {
-		r.one.Store(l)
+		r.one = l
 	}
 	return l, err
 }
@@ -128,8 +158,8 @@ func (r *resend) single() (*lane, error) {
 func (r *resend) close() error {
 	close(r.end)
 	r.done.Wait()
-	if l := r.one.Load(); l != nil {
-		return l.close()
+	if r.one != nil {
+		return r.one.close()
 	}
 	return nil
 }
