@@ -1,0 +1,196 @@
+package host
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/time/rate"
+
+	"rrhost/config"
+	"rrhost/host/internal/admin"
+	"rrhost/host/internal/dispatch"
+	"rrhost/host/internal/intake"
+	"rrhost/host/internal/reply"
+	"rrhost/internal/envelope"
+	"rrhost/internal/handler"
+	"rrhost/internal/wire"
+)
+
+// A flow is the way of every request through the host, written down once:
+//
+//	intake → decode → open → dispatch → seal → reply → settle
+//	                └ what cannot be read or answered → dead letter → settle
+//
+// Each step hands its result to the next. No step waits: what takes time calls
+// the next step when it is done.
+type flow struct {
+	topics   map[string]*topic
+	ring     *envelope.Ring
+	writer   *reply.Writer
+	allowed  func(topic string, partition int32) bool // as an address for replies
+	logger   hclog.Logger
+	inflight atomic.Int64
+}
+
+// A topic is a [[topic]] with what serves it.
+type topic struct {
+	config.Topic
+	lane    *dispatch.Lane
+	metrics *admin.TopicMetrics
+	log     *rate.Limiter // of failed requests
+}
+
+// A request is one record on its way.
+type request struct {
+	*flow
+	topic   *topic
+	message *intake.Message
+	wire    wire.Request
+	job     *dispatch.Job // nil if it never got that far
+
+	begun, finished time.Time
+	outcome         dispatch.Outcome
+}
+
+// aboutPool has scratch space for what a seal is bound to.
+var aboutPool = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// serve takes a message from the intake through the first half of its way. What
+// the returned work is told reaches the dispatcher.
+func (f *flow) serve(m *intake.Message) intake.Work {
+	f.inflight.Add(1)
+	r := &request{flow: f, topic: f.topics[m.Topic], message: m, begun: time.Now()}
+
+	var err error
+	if r.wire, err = wire.DecodeRequest(m.ConsumerMessage); err != nil {
+		r.refuse(wire.StatusMalformed, err)
+		return r
+	}
+	payload, err := r.open()
+	if err != nil {
+		r.refuse(wire.StatusUndecryptable, err)
+		return r
+	}
+	if r.wire.ReplyTo != "" && !f.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
+		r.refuse(wire.StatusReplyNotAllowed, nil)
+		return r
+	}
+	if old := r.topic.MaxAge; old > 0 && r.begun.Sub(r.wire.Sent) > old {
+		r.finish(dispatch.Outcome{Status: wire.StatusExpired, Error: wire.ErrorBody{
+			Code: string(wire.StatusExpired), Message: "the request is older than max_age",
+		}})
+		return r
+	}
+	r.job = r.topic.lane.Start(dispatch.Request{
+		Info: handler.Info{
+			RequestID: r.wire.ID, Topic: r.wire.Topic, Redelivered: m.Redelivered,
+			Traceparent: r.wire.Traceparent, Tracestate: r.wire.Tracestate,
+		},
+		Payload:     payload,
+		Deadline:    r.deadline(),
+		MaxAttempts: r.topic.MaxAttempts,
+	}, r.finish)
+	return r
+}
+
+// open decrypts the payload.
+func (r *request) open() ([]byte, error) {
+	about := aboutPool.Get().(*[]byte)
+	defer aboutPool.Put(about)
+	*about = r.wire.AppendAbout((*about)[:0])
+	return r.ring.Open(nil, r.wire.Payload, *about)
+}
+
+// deadline is until when the requester waits, and the topic allows, on this
+// host's clock.
+func (r *request) deadline() time.Time {
+	sent := r.writer.Clock().Local(r.message.Timestamp, r.begun)
+	return sent.Add(min(r.wire.Timeout, r.topic.Timeout))
+}
+
+// finish takes the outcome through the second half of the way.
+func (r *request) finish(o dispatch.Outcome) {
+	if o.Dropped {
+		r.settle()
+		return
+	}
+	r.finished = time.Now()
+	r.outcome = o
+	if o.Status != wire.StatusOK {
+		r.logFailure(o)
+	}
+	r.writer.Reply(r.message.Context(), &r.wire, o, int(r.inflight.Load()), r.replied)
+}
+
+// replied ends the way of a request that was answered.
+func (r *request) replied(status wire.Status, err error) {
+	if err == nil {
+		r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+	}
+	r.settle() // with an error its claim has ended: whoever gets the partition answers
+}
+
+// refuse ends the way of what cannot be read or must not be answered: a dead
+// letter and, where the requester can be told, an unsealed reply beside it.
+func (r *request) refuse(reason wire.Status, cause error) {
+	if r.topic.log.Allow() {
+		r.logger.Warn("request refused", "reason", reason, "topic", r.message.Topic, "partition", r.message.Partition,
+			"offset", r.message.Offset, "request_id", r.wire.ID, "error", cause)
+	}
+	ctx := r.message.Context()
+	both := &pair{then: r.settle}
+	both.waits.Store(1)
+	if reason.Valid() && r.wire.ID != "" && r.wire.ReplyTo != "" && r.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
+		both.waits.Store(2)
+		r.writer.Unsealed(ctx, &r.wire, reason, func(error) { both.done() })
+	}
+	r.writer.DeadLetter(ctx, r.message.ConsumerMessage, reason, func(err error) {
+		if err == nil {
+			r.topic.metrics.DeadLettered(reason)
+		}
+		both.done()
+	})
+}
+
+// A pair calls then when all that it waits for is done.
+type pair struct {
+	waits atomic.Int32
+	then  func()
+}
+
+func (p *pair) done() {
+	if p.waits.Add(-1) == 0 {
+		p.then()
+	}
+}
+
+// settle lets the committed offset move past the request and frees its slot.
+func (r *request) settle() {
+	r.inflight.Add(-1)
+	r.message.Settle()
+}
+
+// Revoke and Abandon make a request the intake's [intake.Work].
+func (r *request) Revoke() {
+	if r.job != nil {
+		r.job.Revoke()
+	}
+}
+
+func (r *request) Abandon() {
+	if r.job != nil {
+		r.job.Abandon()
+	}
+}
+
+// logFailure says that a request failed, without the author's words: they may
+// quote the payload. It is bounded, since a requester can fail as often as it
+// likes.
+func (r *request) logFailure(o dispatch.Outcome) {
+	if r.topic.log.Allow() {
+		r.logger.Warn("request failed", "status", o.Status, "topic", r.wire.Topic, "request_id", r.wire.ID,
+			"plugin", o.Plugin, "attempt", o.Attempt, "duration", o.Duration)
+	}
+}

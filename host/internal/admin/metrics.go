@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rrhost/internal/wire"
+)
+
+// Metrics are the counters of the request path. Their labels come from the
+// configuration and the status table only, never from a request.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	letters  *prometheus.CounterVec
+	stages   *prometheus.HistogramVec
+}
+
+// NewMetrics makes a registry of its own: two hosts in one process do not meet.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rrhost_requests_total",
+			Help: "Requests with an acknowledged reply, by topic and status.",
+		}, []string{"topic", "status"}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rrhost_dead_letters_total",
+			Help: "Acknowledged dead letters, by topic and reason.",
+		}, []string{"topic", "reason"}),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rrhost_stage_seconds",
+			Help: "Time of a request in each stage: slot (received until it has a slot), " +
+				"handle (until it has an outcome), reply (until Kafka has acknowledged the reply).",
+			Buckets: prometheus.ExponentialBuckets(50e-6, 2.5, 16), // 50 µs to 46 s
+		}, []string{"topic", "stage"}),
+	}
+	m.registry.MustRegister(m.requests, m.letters, m.stages)
+	return m
+}
+
+// TopicMetrics are the counters of one topic, looked up once.
+type TopicMetrics struct {
+	outcomes            map[wire.Status]prometheus.Counter
+	letters             map[wire.Status]prometheus.Counter
+	slot, handle, reply prometheus.Observer
+}
+
+// Topic returns the counters of a topic.
+func (m *Metrics) Topic(name string) *TopicMetrics {
+	t := &TopicMetrics{
+		outcomes: make(map[wire.Status]prometheus.Counter),
+		letters:  make(map[wire.Status]prometheus.Counter),
+		slot:     m.stages.WithLabelValues(name, "slot"),
+		handle:   m.stages.WithLabelValues(name, "handle"),
+		reply:    m.stages.WithLabelValues(name, "reply"),
+	}
+	for _, status := range wire.Statuses() {
+		t.outcomes[status] = m.requests.WithLabelValues(name, string(status))
+	}
+	for _, reason := range wire.Reasons() {
+		t.letters[reason] = m.letters.WithLabelValues(name, string(reason))
+	}
+	return t
+}
+
+// Replied counts an acknowledged reply, with the times at which the request was
+// received, got its slot, and had its outcome.
+func (t *TopicMetrics) Replied(status wire.Status, received, begun, finished time.Time) {
+	t.outcomes[status].Inc()
+	t.slot.Observe(begun.Sub(received).Seconds())
+	t.handle.Observe(finished.Sub(begun).Seconds())
+	t.reply.Observe(time.Since(finished).Seconds())
+}
+
+// DeadLettered counts an acknowledged dead letter.
+func (t *TopicMetrics) DeadLettered(reason wire.Status) { t.letters[reason].Inc() }
