@@ -69,18 +69,15 @@ func (c *aeadCache) put(sender *senderID, aead cipher.AEAD) {
 	c.at[*sender] = slot
 }
 
-// victim returns the slot to give up and moves the hand past it. It ends: after
-// one round every slot has lost its mark, but for those used meanwhile, of
-// which a second round takes the first it meets.
+// victim returns the slot to give up and moves the hand past it. It ends within
+// two rounds or so: the first takes all marks, and while put holds the lock
+// only those can come back that a get already on its way sets.
 func (c *aeadCache) victim() int {
-	for range 2 * len(c.slots) {
+	for {
 		i := c.hand
 		c.hand = (c.hand + 1) % len(c.slots)
 		if !c.slots[i].used.Swap(false) {
 			return i
 		}
 	}
-	i := c.hand
-	c.hand = (c.hand + 1) % len(c.slots)
-	return i
 }

@@ -118,6 +118,9 @@ func TestKeyNeverPrints(t *testing.T) {
 			t.Errorf("Sprintf(%q) = %q, want %s", verb, got, masked)
 		}
 	}
+	if k.String() != masked || k.GoString() != masked {
+		t.Errorf("String = %q, GoString = %q", k.String(), k.GoString())
+	}
 	js, err := json.Marshal(map[string]Key{"k": k})
 	if err != nil || string(js) != `{"k":"***"}` {
 		t.Errorf("JSON is %s, %v", js, err)

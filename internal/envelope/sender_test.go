@@ -122,4 +122,8 @@ func TestSaltRollsOverUnderLoad(t *testing.T) {
 	if total != workers*each {
 		t.Errorf("%d values, want %d", total, workers*each)
 	}
+	// Nor is one given up before it is used up.
+	if want := (total + limit - 1) / limit; len(uses) != want {
+		t.Errorf("%d salts for %d values, want %d", len(uses), total, want)
+	}
 }

@@ -94,7 +94,7 @@ func wholeDeadLetter(m *sarama.ConsumerMessage, reason Status) *sarama.ProducerM
 	}
 	w.addCoordinates(m, reason)
 	d := &sarama.ProducerMessage{Topic: DeadLetterTopic(m.Topic), Headers: w.list}
-	// A nil slice in an Encoder would be an empty key or value, not none.
+	// An Encoder of nil is not nil: the message would pass for a keyed one.
 	if m.Key != nil {
 		d.Key = sarama.ByteEncoder(m.Key)
 	}

@@ -63,7 +63,11 @@ func TestDeadLetterNullAndEmpty(t *testing.T) {
 	for _, b := range [][]byte{nil, {}, {0}} {
 		m := poison()
 		m.Key, m.Value, m.Headers, m.Timestamp = b, b, nil, time.Time{}
-		got := consumed(t, NewDeadLetter(m, StatusMalformed, 1<<20))
+		p := NewDeadLetter(m, StatusMalformed, 1<<20)
+		if (p.Key == nil) != (b == nil) || (p.Value == nil) != (b == nil) {
+			t.Errorf("%#v is sent as key %#v, value %#v", b, p.Key, p.Value)
+		}
+		got := consumed(t, p)
 		d, err := DeadLetterOf(got)
 		if err != nil || !sameBytes(d.Key, b) || !sameBytes(d.Value, b) || !d.Timestamp.IsZero() || len(d.Headers) != 0 {
 			t.Errorf("%#v came back as key %#v, value %#v, time %v, %v", b, d.Key, d.Value, d.Timestamp, err)

@@ -89,7 +89,7 @@ func randomReply(rng *rand.Rand) Reply {
 func TestReplyRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	abouts := map[string]bool{}
-	for range 5000 {
+	for range 2000 {
 		want := randomReply(rng)
 		got, err := DecodeReply(&sarama.ConsumerMessage{Topic: "rr.replies", Key: want.Key, Value: want.Payload, Headers: received(want.Headers())})
 		if err != nil || !reflect.DeepEqual(got, want) {

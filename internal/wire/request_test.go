@@ -129,7 +129,7 @@ func randomRequest(rng *rand.Rand) Request {
 
 func TestRequestRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 5000 {
+	for range 2000 {
 		want := randomRequest(rng)
 		if err := want.Validate(); err != nil {
 			t.Fatalf("%+v: %v", want, err)
