@@ -1,4 +1,4 @@
-// client sends one request to the topic calculate and prints the answer.
+// Client asks the handler behind the topic calculate for a sum and prints it.
 package main
 
 import (
@@ -20,7 +20,6 @@ func main() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	sum := map[string]float64{"a": 10, "b": 5}
-	total, err := client.Call[map[string]any](context.Background(), c, "calculate", sum)
+	total, err := client.Call[map[string]float64](context.Background(), c, "calculate", map[string]float64{"a": 10, "b": 5})
 	fmt.Println(total["result"], err)
 }
