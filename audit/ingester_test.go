@@ -27,7 +27,14 @@ import (
 	"rrhost/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// One for the process, started by sarama's meter of fetches.
+		goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
+		// sarama's circuit breakers sleep for 10 s after failures, then end.
+		goleak.IgnoreAnyFunction("github.com/eapache/go-resiliency/breaker.(*Breaker).timer"),
+	)
+}
 
 // A bench is a broker in the test's process, a configuration for it, and an
 // ingester on it that the test starts and stops.

@@ -202,33 +202,29 @@ func positions(t *testing.T, s Store) {
 }
 
 func pages(t *testing.T, s Store) {
-	rows := Rows(1000)
+	rows := Rows(400)
 	// Several at one moment, and others far apart: over buckets and shards.
 	for i := range rows {
 		switch {
-		case i >= 900:
-			rows[i].Time = rows[899].Time
-		case i < 50:
-			rows[i].Time = rows[i].Time.Add(-time.Duration(50-i) * 7 * time.Minute)
+		case i >= 370:
+			rows[i].Time = rows[369].Time
+		case i < 30:
+			rows[i].Time = rows[i].Time.Add(-time.Duration(30-i) * 7 * time.Minute)
 		}
 		rows[i].RecordTime = rows[i].Time
 	}
 	shuffled := slices.Clone(rows)
 	rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-	for chunk := range slices.Chunk(shuffled, 300) {
+	for chunk := range slices.Chunk(shuffled, 150) {
 		write(t, s, chunk)
 	}
 	slices.SortFunc(rows, func(a, b trail.Row) int { return a.At().Compare(b.At()) })
 	from, to := now().Add(-12*time.Hour), now().Add(time.Hour)
 	for _, limit := range []int{1, 7, 100, 2000} {
-		want := rows
-		if limit == 1 {
-			want = rows[970:]
-		}
-		since := from
-		if limit == 1 {
-			since = want[0].Time // many calls otherwise
-			want = rows[slices.IndexFunc(rows, func(r trail.Row) bool { return !r.Time.Before(since) }):]
+		want, since := rows, from
+		if limit == 1 { // many calls otherwise
+			since = rows[369].Time
+			want = rows[369:]
 		}
 		got := all(t, s, trail.Query{From: since, To: to, Oldest: true, Limit: limit, Payloads: true})
 		equal(t, got, want)
