@@ -52,6 +52,11 @@ func serve(handlers []Handler) int {
 		logger.Error("plugin cannot serve", "error", err)
 		return 1
 	}
+	// go-plugin does the same, but only after the handshake: too late for who
+	// sees the line and presses Ctrl-C.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
 	go exitWithHost(os.Stdin)
 
 	maxMessage, err := strconv.Atoi(os.Getenv(stream.MaxMessageEnv))
@@ -59,7 +64,7 @@ func serve(handlers []Handler) int {
 		maxMessage = stream.MaxMessage(0)
 	}
 	var gs atomic.Pointer[grpc.Server]
-	go leaveOnTerm(server, &gs)
+	go leaveOnTerm(term, server, &gs)
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: stream.Handshake,
 		Plugins:         goplugin.PluginSet{"handler": &service{server: server}},
@@ -92,9 +97,7 @@ func exitWithHost(stdin io.Reader) {
 }
 
 // leaveOnTerm finishes on SIGTERM.
-func leaveOnTerm(server *stream.Server, gs *atomic.Pointer[grpc.Server]) {
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
+func leaveOnTerm(term <-chan os.Signal, server *stream.Server, gs *atomic.Pointer[grpc.Server]) {
 	<-term
 	if left := server.Leave(); left != nil {
 		<-left
