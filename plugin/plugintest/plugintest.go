@@ -140,7 +140,7 @@ func (p *Plugin) Handlers() []string {
 	return names
 }
 
-// PID is the process's number; 0 for [Serve].
+// PID is the process's number.
 func (p *Plugin) PID() int { return p.pid }
 
 // Logs returns what the plugin has logged so far, as JSON lines.
