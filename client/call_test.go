@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/google/uuid"
 
+	"rrhost/internal/kafka"
 	"rrhost/internal/wire"
 )
 
@@ -230,20 +232,55 @@ func TestCallCancelled(t *testing.T) {
 	}
 }
 
-// A reply may be there before the produce request is acknowledged: the call
-// must be registered by then.
-func TestCallFasterThanItsAcknowledgement(t *testing.T) {
+// sender hands every message to what a test says, in place of Kafka.
+type sender struct {
+	producer
+	send func(m *sarama.ProducerMessage, done func(kafka.Ack, error))
+}
+
+func (s *sender) Send(m *sarama.ProducerMessage, _ int, done func(kafka.Ack, error)) { s.send(m, done) }
+
+// The reply may come before the call that sent the request has returned, and
+// before its acknowledgement: the call must be registered by then.
+func TestReplyFasterThanSend(t *testing.T) {
 	_, cfg := broker(t)
-	serve(t, cfg, sums)
+	ring, err := cfg.Ring()
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := open1(t, cfg)
 	tr := c.t.(*transport)
-	for range 200 {
-		if _, err := Call[total](t.Context(), c, testTopic, sum{}); err != nil {
-			t.Fatal(err)
-		}
+	tr.producer = &sender{tr.producer, func(m *sarama.ProducerMessage, done func(kafka.Ack, error)) {
+		q := request{Request: decoded(t, m)}
+		answer, _ := reply(ring, q, StatusOK, []byte(`{"result":15}`))
+		tr.receive(consumed(t, answer))
+		done(kafka.Ack{}, nil)
+	}}
+	got, err := Call[total](t.Context(), c, testTopic, sum{}, WithTimeout(2*time.Second))
+	if err != nil || got.Result != 15 {
+		t.Errorf("Call = %+v, %v", got, err)
 	}
-	if n := tr.foreign.Load(); n != 0 {
-		t.Errorf("%d replies came to calls that were not registered", n)
+	if s := c.Stats(); s != (Stats{}) {
+		t.Errorf("Stats = %+v: the reply found no call", s)
+	}
+}
+
+// A request that Kafka does not acknowledge ends at once, with its id.
+func TestSendFails(t *testing.T) {
+	_, cfg := broker(t)
+	c := open1(t, cfg)
+	tr := c.t.(*transport)
+	broken := errors.New("the network is down")
+	tr.producer = &sender{tr.producer, func(_ *sarama.ProducerMessage, done func(kafka.Ack, error)) { done(kafka.Ack{}, broken) }}
+	id := newID()
+	_, err := Call[total](t.Context(), c, testTopic, sum{}, WithRequestID(id))
+	var send *SendError
+	if !errors.As(err, &send) || !errors.Is(err, broken) || send.RequestID != id {
+		t.Errorf("Call = %#v", err)
+	}
+	mentions(t, err, id, testTopic, "network is down")
+	if s := c.Stats(); s.Pending != 0 || len(tr.unacked) != 0 {
+		t.Errorf("Stats = %+v, %d slots kept", s, len(tr.unacked))
 	}
 }
 

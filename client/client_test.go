@@ -160,6 +160,35 @@ func record(r *wire.Reply, topic string) *sarama.ProducerMessage {
 	return m
 }
 
+// consumed is m as its reader gets it.
+func consumed(t testing.TB, m *sarama.ProducerMessage) *sarama.ConsumerMessage {
+	t.Helper()
+	out := &sarama.ConsumerMessage{Topic: m.Topic, Partition: m.Partition}
+	for i := range m.Headers {
+		out.Headers = append(out.Headers, &m.Headers[i])
+	}
+	var err error
+	if out.Value, err = m.Value.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if m.Key != nil {
+		if out.Key, err = m.Key.Encode(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// decoded is the request that m is.
+func decoded(t testing.TB, m *sarama.ProducerMessage) wire.Request {
+	t.Helper()
+	q, err := wire.DecodeRequest(consumed(t, m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // send produces a reply; h's producer waits for nothing.
 func (h *host) send(m *sarama.ProducerMessage, partition int32) {
 	h.producer.SendTo(partition, m, 0, func(_ kafka.Ack, err error) {

@@ -36,7 +36,7 @@ type transport struct {
 	maxPayload int
 	maxRecord  int
 
-	producer *kafka.Producer
+	producer producer
 	replies  *kafka.Tail
 	pending  *pending
 	unacked  chan struct{}
@@ -47,6 +47,12 @@ type transport struct {
 	closing sync.Once
 	reader  sync.WaitGroup
 	failure error // of closing
+}
+
+// producer is a [kafka.Producer].
+type producer interface {
+	Send(m *sarama.ProducerMessage, waiting int, done func(kafka.Ack, error))
+	Close() error
 }
 
 // Open connects to Kafka as cfg says, and to its hosts' reply topic. When it
