@@ -142,11 +142,8 @@ func Split(err error) (text, hint string) {
 // error message, must not move the cursor. Line ends and tabs stay.
 func Printable(text string) string {
 	clean := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' }
-	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) || r == unicode.ReplacementChar }) < 0 {
-		return text
-	}
 	var b strings.Builder
-	for _, r := range text { // bytes that are not UTF-8 come as the replacement character
+	for _, r := range text { // what is not UTF-8 comes as the replacement character
 		if clean(r) {
 			b.WriteRune(r)
 		} else {

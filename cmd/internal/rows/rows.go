@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"rrhost/audit"
@@ -99,7 +98,7 @@ func text(row audit.Row, ring *envelope.Ring) string {
 		fmt.Fprintf(b, "  %s", cli.Line(row.Status))
 	}
 	if row.Type == audit.TypeResponse {
-		fmt.Fprintf(b, "  %s", time.Duration(row.DurationMS)*time.Millisecond)
+		fmt.Fprintf(b, "  %dms", row.DurationMS)
 		if row.Attempt > 1 {
 			fmt.Fprintf(b, "  attempt %d", row.Attempt)
 		}
