@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rrhost/client"
+	"rrhost/cmd/internal/cli"
+	"rrhost/internal/kafka"
+)
+
+// nameOf names a failed call in one word: the status that the host answered, or
+// what kept an answer away.
+func nameOf(err error) string {
+	var send *client.SendError
+	switch status := client.StatusOf(err); {
+	case status != "":
+		return string(status)
+	case errors.Is(err, cli.ErrInterrupted), errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, kafka.ErrNoHost):
+		return "no_host"
+	case errors.Is(err, kafka.ErrUnreachable):
+		return "unreachable"
+	case errors.Is(err, client.ErrTooLarge):
+		return "too_large"
+	case errors.As(err, &send):
+		return "not_sent"
+	case errors.Is(err, client.ErrClosed):
+		return "closed"
+	}
+	return "error"
+}
+
+// exitTimeout is what a call exits with that nobody answered in time, as with
+// the statuses that say so.
+var exitTimeout = client.StatusExpired.ExitCode()
+
+// failed gives the error of a call its name, a hint and its exit code.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	name, code := nameOf(err), cli.ExitError
+	switch status := client.StatusOf(err); {
+	case status != "":
+		code = status.ExitCode()
+	case name == "timeout":
+		code = exitTimeout
+	}
+	var rejected *client.RejectedError
+	if !errors.As(err, &rejected) { // which names its status itself
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	_, hint := cli.Split(err)
+	if hint == "" && (name == "timeout" || name == "not_sent") {
+		err = cli.Hint(err, "`rrhost check` tells whether Kafka answers, and whether it has the topic")
+	}
+	return cli.WithCode(code, err)
+}
