@@ -2,19 +2,19 @@ package main
 
 import (
 	"io"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
+
+	"rrhost/cmd/internal/cli"
 )
 
 // showProgress draws a progress bar for m, if w is a terminal. What it returns
 // ends the bar, and waits until it is gone.
 func showProgress(w io.Writer, m *measured) (stop func()) {
-	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !cli.IsTerminal(w) {
 		return func() {}
 	}
 	done, all := m.progress()

@@ -61,6 +61,27 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// A response goes to a pipe as it came, and to a terminal without what would do
+// something to it.
+func TestPrintResponse(t *testing.T) {
+	const hostile = "\"\x1b[2J\u202e\""
+	var piped bytes.Buffer
+	if err := printResponse(&piped, []byte(hostile)); err != nil || piped.String() != hostile+"\n" {
+		t.Errorf("piped: %q, %v", &piped, err)
+	}
+	control, terminal := openTerminal(t)
+	if err := printResponse(terminal, []byte(hostile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	shown, _ := io.ReadAll(control) // ends with an error once the terminal is closed
+	if got, want := string(shown), `"\x1b[2J\u202e"`+"\r\n"; got != want {
+		t.Errorf("shown: %q, want %q", got, want)
+	}
+}
+
 // openTerminal makes a pseudo-terminal.
 func openTerminal(t *testing.T) (control io.Reader, terminal *os.File) {
 	t.Helper()

@@ -87,8 +87,12 @@ func send(cmd *cobra.Command, cfg config.Config, r client.Request) (client.Reply
 	return reply, failed(err)
 }
 
-// printResponse prints a response as it came, on a line.
+// printResponse prints a response on a line: as it came, but for what would do
+// something to a terminal.
 func printResponse(out io.Writer, payload []byte) error {
+	if cli.IsTerminal(out) {
+		payload = []byte(cli.Printable(string(payload)))
+	}
 	_, err := out.Write(append(payload, '\n'))
 	return err
 }

@@ -28,6 +28,8 @@ const (
 	demoTimeout = 60 * time.Second
 )
 
+var errSlow = cli.Hint(fmt.Errorf("the demo is not done after %s", demoTimeout), "--verbose shows what it is at")
+
 // A demo is one request from end to end in a folder of its own.
 type demo struct {
 	plugins string // the plugin directory
@@ -59,7 +61,7 @@ configuration, disturbs no host that is running, and leaves nothing behind.`,
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, demoTimeout, errSlow)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "rrhost-demo-") // 0700
 	if err != nil {

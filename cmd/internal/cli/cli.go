@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // Exit codes that are no status of a request; those are in wire's table.
@@ -152,6 +153,12 @@ func Printable(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// IsTerminal tells whether a person may be looking at w.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // Line is [Printable] for what has to stay on one line.
