@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by kafka.sh and cassandra.sh, which source it: tools, jars, ports, processes.
 # It keeps to what bash 3.2 and a Mac have too.
 set -euo pipefail
