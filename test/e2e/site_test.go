@@ -99,7 +99,9 @@ func newSite(t *testing.T, b backend, l layout) *site {
 	sections := map[string]string{
 		"replies": "topic = \"replies-@\"\npartitions = 4\n",
 		"admin":   fmt.Sprintf("listen = %q\n", freeAddress(t)),
-		"log":     "level = \"debug\"\n",
+	}
+	if l.more["log"] == "" {
+		sections["log"] = "level = \"debug\"\n"
 	}
 	for _, more := range []map[string]string{b.sections(t, s), l.more} {
 		for name, lines := range more {
