@@ -214,7 +214,7 @@ func (in *Intake) ConsumeClaim(session sarama.ConsumerGroupSession, from sarama.
 	// lost while paused would come back paused for good.
 	in.resume(p.topic, p.id)
 
-	in.logger.Info("partition assigned", "topic", p.topic, "partition", p.id, "offset", from.InitialOffset(), "end", c.end)
+	in.logger.Info("partition assigned", "topic", p.topic, "partition", p.id, "offset", offsetText(c.from), "end", c.end)
 	c.run(from.Messages(), session.Context().Done())
 	c.drain(in.cfg.DrainTimeout)
 	in.resume(p.topic, p.id)
@@ -227,6 +227,14 @@ func (in *Intake) ConsumeClaim(session sarama.ConsumerGroupSession, from sarama.
 	in.mu.Unlock()
 	in.logger.Info("partition given up", "topic", p.topic, "partition", p.id)
 	return nil
+}
+
+// offsetText names what is not an offset yet: the group has committed none.
+func offsetText(offset int64) any {
+	if offset == sarama.OffsetOldest {
+		return "oldest"
+	}
+	return offset
 }
 
 func (in *Intake) pause(topic string, partition int32) {
