@@ -26,6 +26,7 @@ const (
 // Under load, no end of the host or of a plugin loses a request, answers one
 // wrongly, or leaves anything out of the trail.
 func TestNothingIsLost(t *testing.T) {
+	t.Parallel()
 	faults := []struct {
 		name string
 		do   func(t *testing.T, s *site, l *load)
@@ -40,7 +41,7 @@ func TestNothingIsLost(t *testing.T) {
 			t.Run(strings.ReplaceAll(fault.name, " ", "_"), func(t *testing.T) {
 				s := working(t, b)
 				s.startWatched()
-				l := startLoad(s, s.topic("work"), workers, inFlight, order{Do: "sleep", MS: 25})
+				l := startLoad(s, s.topic("work"), workers, inFlight, order{Do: "sleep", MS: 10})
 				fault.do(t, s, l)
 				l.awaitMore(2 * workers) // all that was in flight, and others since
 				calls := l.finish()
@@ -85,6 +86,7 @@ func killPlugin(t *testing.T, s *site, l *load) {
 
 // While Cassandra is away, requests are answered as ever; the trail catches up.
 func TestOutageOfTheStoreDelaysNothingButTheTrail(t *testing.T) {
+	t.Parallel()
 	testservices.Kafka(t) // or skip
 	node := testservices.StartCassandra(t)
 	s := working(t, realWith(node.Address))

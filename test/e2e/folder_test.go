@@ -17,6 +17,7 @@ import (
 // Retention empties a topic, as far as it ever does, and the host starts again:
 // stopped or killed, what comes next is answered.
 func TestRequestAfterRetentionEmptiedTheTopic(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, embedded, layout{
 		topics:  "[[topic]]\nname = \"work-@\"\nplugin = \"testplugin\"\nhandler = \"work\"\npartitions = 2\n",
 		plugins: map[string]string{"testplugin": "testplugin"},
