@@ -100,7 +100,7 @@ func Migrate(ctx context.Context, cfg config.Config) error {
 	if err := ensureKeyspace(ctx, cfg); err != nil {
 		return err
 	}
-	session, err := connect(cfg, keyspaceOf(cfg))
+	session, err := connect(ctx, cfg, keyspaceOf(cfg))
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func apply(ctx context.Context, session gocqlx.Session, cfg config.Config) error
 }
 
 func ensureKeyspace(ctx context.Context, cfg config.Config) error {
-	session, err := connect(cfg, "")
+	session, err := connect(ctx, cfg, "")
 	if err != nil {
 		return err
 	}

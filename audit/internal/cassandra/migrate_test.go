@@ -39,7 +39,7 @@ func TestPrintedStatementsAreTheMigration(t *testing.T) {
 		t.Error("a keyspace that isn't there is opened")
 	}
 	cfg.Audit.TTL = 720 * time.Hour
-	session, err := connect(cfg, "")
+	session, err := connect(t.Context(), cfg, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestPrintedStatementsAreTheMigration(t *testing.T) {
 	for _, statement := range Statements(cfg) {
 		if strings.HasPrefix(statement, "USE ") { // the driver refuses it; its sessions have a keyspace
 			session.Close()
-			if session, err = connect(cfg, keyspaceOf(cfg)); err != nil {
+			if session, err = connect(t.Context(), cfg, keyspaceOf(cfg)); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -66,7 +66,7 @@ func TestPrintedStatementsAreTheMigration(t *testing.T) {
 
 func TestNewerSchemaIsAccepted(t *testing.T) {
 	cfg := migrated(t)
-	session, err := connect(cfg, keyspaceOf(cfg))
+	session, err := connect(t.Context(), cfg, keyspaceOf(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestOpenBeforeMigration(t *testing.T) {
 	if _, err := Open(t.Context(), cfg, "g"); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("an empty keyspace: %v", err)
 	}
-	session, err := connect(cfg, keyspaceOf(cfg))
+	session, err := connect(t.Context(), cfg, keyspaceOf(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestOpenBeforeMigration(t *testing.T) {
 
 func TestLeaseKeepsOthersOut(t *testing.T) {
 	cfg := migrated(t)
-	session, err := connect(cfg, keyspaceOf(cfg))
+	session, err := connect(t.Context(), cfg, keyspaceOf(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

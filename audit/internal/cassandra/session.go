@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/gocql/gocql"
 	"github.com/scylladb/gocqlx/v2"
 
@@ -39,14 +40,22 @@ var keyspaceName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`)
 // keyspaceOf is the keyspace's name as Cassandra has it: the driver quotes it.
 func keyspaceOf(cfg config.Config) string { return strings.ToLower(cfg.Audit.Cassandra.Keyspace) }
 
-// connect opens a session; keyspace may be empty.
-func connect(cfg config.Config, keyspace string) (gocqlx.Session, error) {
-	c, err := cluster(cfg)
-	if err != nil {
-		return gocqlx.Session{}, fmt.Errorf("cassandra: %w", err)
-	}
-	c.Keyspace = keyspace
-	session, err := gocqlx.WrapSession(c.CreateSession())
+// connect opens a session; keyspace may be empty. The driver gives up when its
+// first connections don't stand at once, also for a keyspace that was made a
+// moment ago: so that is tried again.
+func connect(ctx context.Context, cfg config.Config, keyspace string) (gocqlx.Session, error) {
+	session, err := backoff.Retry(ctx, func() (gocqlx.Session, error) {
+		c, err := cluster(cfg) // not shared: its policy is for one session
+		if err != nil {
+			return gocqlx.Session{}, backoff.Permanent(err)
+		}
+		c.Keyspace = keyspace
+		session, err := gocqlx.WrapSession(c.CreateSession())
+		if err != nil && !errors.Is(err, gocql.ErrNoConnectionsStarted) {
+			err = backoff.Permanent(err)
+		}
+		return session, err
+	}, backoff.WithMaxTries(3))
 	if err != nil {
 		return gocqlx.Session{}, fmt.Errorf("cassandra %s: %w", strings.Join(cfg.Audit.Cassandra.Hosts, ", "), err)
 	}

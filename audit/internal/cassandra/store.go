@@ -33,7 +33,7 @@ type claim struct {
 // Open connects to a keyspace that is migrated; else the error is
 // [ErrNotMigrated]. It changes nothing.
 func Open(ctx context.Context, cfg config.Config, group string) (*Store, error) {
-	session, err := connect(cfg, keyspaceOf(cfg))
+	session, err := connect(ctx, cfg, keyspaceOf(cfg))
 	if err != nil {
 		return nil, err
 	}

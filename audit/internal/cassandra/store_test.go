@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -39,7 +40,7 @@ func keyspace(t testing.TB) config.Config {
 	cfg.Audit.Cassandra.LocalDatacenter = ""
 	cfg.Audit.Cassandra.Keyspace = fmt.Sprintf("audit_%d_%d_%d", os.Getpid(), time.Now().UnixMilli()%1e6, keyspaces.Add(1))
 	t.Cleanup(func() {
-		session, err := connect(cfg, "")
+		session, err := connect(context.Background(), cfg, "") // the test's context has ended
 		if err != nil {
 			t.Error(err)
 			return
