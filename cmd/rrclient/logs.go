@@ -103,7 +103,7 @@ func (l *logs) run(cmd *cobra.Command, g *cli.Globals) error {
 		return err
 	}
 	ctx := cmd.Context()
-	reader, err := audit.Open(ctx, cfg)
+	reader, err := openTrail(ctx, cfg, l.wait())
 	if errors.Is(err, audit.ErrNoStore) {
 		return cli.Usage(err)
 	}
@@ -164,13 +164,35 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s %q is neither a duration before now, as in 90m, nor a time, as in 2026-01-31T12:00:00Z", flag, text)
 }
 
+// wait is how long to wait for what a request leaves in the trail.
+func (l *logs) wait() time.Duration {
+	if l.id == "" || l.noWait {
+		return 0
+	}
+	return outcomeWait
+}
+
+// openTrail opens the trail. Where it has not begun it waits for at most wait: a
+// host that starts for the first time answers requests before it has made the
+// tables.
+func openTrail(ctx context.Context, cfg config.Config, wait time.Duration) (*audit.Reader, error) {
+	end := time.Now().Add(wait)
+	for {
+		reader, err := audit.Open(ctx, cfg)
+		if !errors.Is(err, audit.ErrNoTrail) || !time.Now().Before(end) {
+			return reader, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(min(100*time.Millisecond, time.Until(end))):
+		}
+	}
+}
+
 // one prints the rows of one request.
 func (l *logs) one(ctx context.Context, reader *audit.Reader, printer rows.Printer) error {
-	wait := outcomeWait
-	if l.noWait {
-		wait = 0
-	}
-	found, err := reader.WaitOutcome(ctx, l.id, wait)
+	found, err := reader.WaitOutcome(ctx, l.id, l.wait())
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,41 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
+
+	"rrhost/audit"
+	"rrhost/config"
 )
+
+// A request may be answered before the host has made the trail's tables.
+func TestTrailThatBeginsLater(t *testing.T) {
+	cfg := config.Config{Dir: t.TempDir()}.WithDefaults()
+	if _, err := openTrail(t.Context(), cfg, 0); !errors.Is(err, audit.ErrNoTrail) {
+		t.Errorf("without waiting: %v, want ErrNoTrail", err)
+	}
+	if _, err := openTrail(t.Context(), cfg, 10*time.Millisecond); !errors.Is(err, audit.ErrNoTrail) {
+		t.Errorf("after the wait: %v, want ErrNoTrail", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	cancel(enough)
+	if _, err := openTrail(ctx, cfg, time.Minute); !errors.Is(err, enough) {
+		t.Errorf("cancelled: %v, want its cause", err)
+	}
+	made := make(chan error, 1)
+	time.AfterFunc(50*time.Millisecond, func() { made <- audit.Migrate(t.Context(), cfg) })
+	reader, err := openTrail(t.Context(), cfg, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	if err := <-made; err != nil {
+		t.Error(err)
+	}
+}
 
 func TestParseTime(t *testing.T) {
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
