@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -103,15 +104,24 @@ func TestCallRefusedBeforeSending(t *testing.T) {
 	}{
 		{"payload", Request{Payload: make([]byte, 1_000_001)}, "has 1000001 bytes and may have 1000000", ErrTooLarge},
 		{"key", Request{Key: make([]byte, 2<<20)}, "with key and headers", ErrTooLarge},
-		{"headers", Request{Headers: make([]Header, 60)}, "60 headers", ErrTooLarge},
-		{"our header", Request{Headers: []Header{{"reply_to", "x"}}}, "reply_to belongs to the protocol", nil},
+		{"headers", Request{Headers: make([]Header, 60)}, "headers are too many", ErrTooLarge},
+		{"header bytes", Request{Headers: []Header{{"note", strings.Repeat("x", 6100)}},
+			Traceparent: strings.Repeat("a", 2048), Tracestate: strings.Repeat("b", 2048)}, "headers are too large", ErrTooLarge},
+		{"our header", Request{Headers: []Header{{"reply_to", "x"}}}, "reply_to belongs to the protocol", ErrMalformed},
+		{"trace", Request{Traceparent: "é"}, "traceparent is not plain text", ErrMalformed},
+		{"timeout", Request{Timeout: 48 * time.Hour}, "timeout of 48h0m0s is above 24h0m0s", ErrMalformed},
+		{"no topic's name", Request{Topic: "bad topic!"}, `"bad topic!" cannot be the name of a topic`, ErrMalformed},
+		{"dead letters", Request{Topic: "calculate.dlq"}, "calculate.dlq is for dead letters", ErrMalformed},
+		{"replies", Request{Topic: "rr.replies"}, "rr.replies is for replies", ErrMalformed},
 		{"id", Request{ID: "7"}, "not a UUID v4", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.r.Topic = testTopic
+			if tt.r.Topic == "" {
+				tt.r.Topic = testTopic
+			}
 			_, err := c.Do(t.Context(), tt.r)
-			mentions(t, err, tt.want, testTopic)
+			mentions(t, err, tt.want, tt.r.Topic)
 			if tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("%v is not %v", err, tt.is)
 			}

@@ -35,6 +35,9 @@ var (
 	// ErrTooLarge is wrapped by the [SendError] of a request that is larger
 	// than allowed. It was not sent.
 	ErrTooLarge = errors.New("request is too large")
+	// ErrMalformed is wrapped by the [SendError] of a request that a host would
+	// refuse as malformed. It was not sent.
+	ErrMalformed = wire.ErrMalformed
 )
 
 // A TimeoutError means that no result came in time. The handler may have run,
@@ -117,7 +120,7 @@ func (e *RejectedError) Error() string {
 }
 
 // A SendError means that Kafka did not acknowledge the request. Unless it wraps
-// [ErrTooLarge] it may have been written all the same.
+// [ErrTooLarge] or [ErrMalformed] it may have been written all the same.
 type SendError struct {
 	RequestID string
 	Topic     string

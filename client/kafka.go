@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"rrhost/config"
 	"rrhost/internal/envelope"
 	"rrhost/internal/kafka"
-	"rrhost/internal/wire"
 )
 
 // unackedMost is how many requests may wait for Kafka's acknowledgement. Below
@@ -181,34 +179,6 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 	return nil, t.over(ctx, r, c, start)
 }
 
-// message makes the record of r, sealed.
-func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*sarama.ProducerMessage, error) {
-	if len(r.Payload) > t.maxPayload {
-		return nil, fmt.Errorf("%w: the payload has %d bytes and may have %d (host.max_payload, here and at the host)", ErrTooLarge, len(r.Payload), t.maxPayload)
-	}
-	extra, err := extraHeaders(r.Headers)
-	if err != nil {
-		return nil, err
-	}
-	req := wire.Request{
-		Topic: r.Topic, Key: r.Key, ID: r.ID,
-		ReplyTo: t.replyTopic, ReplyPartition: t.replies.Partition(),
-		// What is below a millisecond waits for one.
-		Timeout: max(timeout, time.Millisecond), Sent: now,
-		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
-	}
-	var room [512]byte
-	sealed := t.ring.Seal(make([]byte, 0, len(r.Payload)+envelope.Overhead), r.Payload, req.AppendAbout(room[:0]))
-	m := &sarama.ProducerMessage{Topic: r.Topic, Value: sarama.ByteEncoder(sealed), Headers: req.Headers(extra...)}
-	if r.Key != nil {
-		m.Key = sarama.ByteEncoder(r.Key)
-	}
-	if size := m.ByteSize(2); size > t.maxRecord {
-		return nil, fmt.Errorf("%w: the record has %d bytes with key and headers and may have %d", ErrTooLarge, size, t.maxRecord)
-	}
-	return m, nil
-}
-
 // failed gives the error of a call that ended without a reply its type.
 func failed(r *Request, err error) error {
 	if errors.Is(err, ErrClosed) || errors.Is(err, kafka.ErrProducerClosed) {
@@ -252,38 +222,6 @@ func (t *transport) Close() error {
 		t.reader.Wait()
 	})
 	return t.failure
-}
-
-// extraHeaders are the caller's headers as a record takes them.
-func extraHeaders(headers []Header) ([]sarama.RecordHeader, error) {
-	if len(headers) == 0 {
-		return nil, nil
-	}
-	size := 0
-	out := make([]sarama.RecordHeader, len(headers))
-	for i, h := range headers {
-		if reserved(h.Key) {
-			return nil, fmt.Errorf("header %s belongs to the protocol", h.Key)
-		}
-		size += len(h.Key) + len(h.Value)
-		out[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
-	}
-	const own, ownBytes = 10, 2 << 10 // what the request's own headers need
-	if len(headers) > wire.MaxHeaders-own || size > wire.MaxHeaderBytes-ownBytes {
-		return nil, fmt.Errorf("%w: %d headers with %d bytes, of at most %d with %d",
-			ErrTooLarge, len(headers), size, wire.MaxHeaders-own, wire.MaxHeaderBytes-ownBytes)
-	}
-	return out, nil
-}
-
-func reserved(name string) bool {
-	switch name {
-	case wire.HeaderRequestID, wire.HeaderOp, wire.HeaderReplyTo, wire.HeaderReplyPartition, wire.HeaderTimeoutMS,
-		wire.HeaderSentMS, wire.HeaderTopic, wire.HeaderStatus, wire.HeaderDurationMS, wire.HeaderAttempt,
-		wire.HeaderPlugin, wire.HeaderTraceparent, wire.HeaderTracestate:
-		return true
-	}
-	return strings.HasPrefix(name, "dlq_")
 }
 
 func newID() string { return uuid.NewString() }

@@ -74,7 +74,9 @@ func validID[T string | []byte](id T) bool {
 	return true
 }
 
-// validTopic reports whether Kafka would take name for a topic.
+// ValidTopic reports whether Kafka would take name for a topic.
+func ValidTopic(name string) bool { return validTopic(name) }
+
 func validTopic[T string | []byte](name T) bool {
 	if len(name) == 0 || len(name) > maxTopic || string(name) == "." || string(name) == ".." {
 		return false

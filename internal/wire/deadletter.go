@@ -9,11 +9,11 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// deadLetterSuffix makes the dead-letter topic's name of a request topic's.
-const deadLetterSuffix = ".dlq"
+// DeadLetterSuffix makes the dead-letter topic's name of a request topic's.
+const DeadLetterSuffix = ".dlq"
 
 // DeadLetterTopic returns the topic for the dead letters of topic.
-func DeadLetterTopic(topic string) string { return topic + deadLetterSuffix }
+func DeadLetterTopic(topic string) string { return topic + DeadLetterSuffix }
 
 // A DeadLetter is a record that could not be read or not be answered, as it is
 // kept beside its topic.

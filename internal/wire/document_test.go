@@ -190,7 +190,7 @@ func TestDocumentNumbers(t *testing.T) {
 		fmt.Sprintf("1 to %d of `a-z A-Z 0-9 . _ -`", maxTopic),
 		fmt.Sprintf("1 to %d bytes of ASCII", maxTrace),
 		fmt.Sprintf("1 to %d bytes of UTF-8", maxPlugin),
-		"`" + deadLetterSuffix + "` after it",
+		"`" + DeadLetterSuffix + "` after it",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(d.text), " "), phrase) {
 			t.Errorf("the document does not say %q", phrase)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -23,17 +24,17 @@ func (f *field) only() ([]byte, bool) { return f.value, f.count == 1 }
 // done with them.
 func withinBounds(headers []*sarama.RecordHeader, maxCount, maxBytes int) error {
 	if len(headers) > maxCount {
-		return malformed("headers", "are too many")
+		return fmt.Errorf("%w are too many", ErrHeaders)
 	}
 	size := 0
 	for _, h := range headers {
 		if h == nil {
-			return malformed("headers", "have a hole")
+			return fmt.Errorf("%w have a hole", ErrHeaders)
 		}
 		size += len(h.Key) + len(h.Value)
 	}
 	if size > maxBytes {
-		return malformed("headers", "are too large")
+		return fmt.Errorf("%w are too large", ErrHeaders)
 	}
 	return nil
 }

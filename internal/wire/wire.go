@@ -51,6 +51,10 @@ const (
 // at fault and never quote a value.
 var ErrMalformed = errors.New("malformed")
 
+// ErrHeaders is what errors about the number and length of headers are, beside
+// ErrMalformed.
+var ErrHeaders = fmt.Errorf("%w: headers", ErrMalformed)
+
 func malformed(header, problem string) error {
 	return fmt.Errorf("%w: %s %s", ErrMalformed, header, problem)
 }

@@ -1,0 +1,89 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"rrhost/internal/envelope"
+	"rrhost/internal/wire"
+)
+
+// message makes the record of r, sealed.
+func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*sarama.ProducerMessage, error) {
+	if len(r.Payload) > t.maxPayload {
+		return nil, fmt.Errorf("%w: the payload has %d bytes and may have %d (host.max_payload, here and at the host)", ErrTooLarge, len(r.Payload), t.maxPayload)
+	}
+	extra, err := extraHeaders(r.Headers)
+	if err != nil {
+		return nil, err
+	}
+	req := wire.Request{
+		Topic: r.Topic, Key: r.Key, ID: r.ID,
+		ReplyTo: t.replyTopic, ReplyPartition: t.replies.Partition(),
+		// What is below a millisecond waits for one.
+		Timeout: max(timeout, time.Millisecond), Sent: now,
+		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
+	}
+	if err := t.check(&req, extra); err != nil {
+		return nil, err
+	}
+	var room [512]byte
+	sealed := t.ring.Seal(make([]byte, 0, len(r.Payload)+envelope.Overhead), r.Payload, req.AppendAbout(room[:0]))
+	m := &sarama.ProducerMessage{Topic: r.Topic, Value: sarama.ByteEncoder(sealed), Headers: req.Headers(extra...)}
+	if r.Key != nil {
+		m.Key = sarama.ByteEncoder(r.Key)
+	}
+	if size := m.ByteSize(2); size > t.maxRecord {
+		return nil, fmt.Errorf("%w: the record has %d bytes with key and headers and may have %d", ErrTooLarge, size, t.maxRecord)
+	}
+	return m, nil
+}
+
+// check refuses what a host would, which would leave the caller waiting, or with
+// a dead letter.
+func (t *transport) check(req *wire.Request, extra []sarama.RecordHeader) error {
+	switch {
+	case !wire.ValidTopic(req.Topic):
+		return fmt.Errorf("%w: %q cannot be the name of a topic, which has 1 to 249 of the characters a-z, A-Z, 0-9, . _ and -", ErrMalformed, req.Topic)
+	case strings.HasSuffix(req.Topic, wire.DeadLetterSuffix):
+		return fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, req.Topic, strings.TrimSuffix(req.Topic, wire.DeadLetterSuffix))
+	case req.Topic == t.replyTopic:
+		return fmt.Errorf("%w: %s is for replies", ErrMalformed, req.Topic)
+	case req.Timeout > wire.MaxTimeout:
+		return fmt.Errorf("%w: the timeout of %s is above %s, the most that a requester may wait", ErrMalformed, req.Timeout, wire.MaxTimeout)
+	}
+	err := req.Validate(extra...)
+	if errors.Is(err, wire.ErrHeaders) {
+		return fmt.Errorf("%w: %w (at most %d with %d bytes, the protocol's own included)", ErrTooLarge, err, wire.MaxHeaders, wire.MaxHeaderBytes)
+	}
+	return err
+}
+
+// extraHeaders are the caller's headers as a record takes them.
+func extraHeaders(headers []Header) ([]sarama.RecordHeader, error) {
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	out := make([]sarama.RecordHeader, len(headers))
+	for i, h := range headers {
+		if reserved(h.Key) {
+			return nil, fmt.Errorf("%w: header %s belongs to the protocol", ErrMalformed, h.Key)
+		}
+		out[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
+	}
+	return out, nil
+}
+
+func reserved(name string) bool {
+	switch name {
+	case wire.HeaderRequestID, wire.HeaderOp, wire.HeaderReplyTo, wire.HeaderReplyPartition, wire.HeaderTimeoutMS,
+		wire.HeaderSentMS, wire.HeaderTopic, wire.HeaderStatus, wire.HeaderDurationMS, wire.HeaderAttempt,
+		wire.HeaderPlugin, wire.HeaderTraceparent, wire.HeaderTracestate:
+		return true
+	}
+	return strings.HasPrefix(name, "dlq_")
+}
