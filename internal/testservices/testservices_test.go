@@ -37,6 +37,7 @@ func TestSharedKafkaOverTLSWithLogin(t *testing.T) {
 }
 
 func TestSharedByConcurrentTests(t *testing.T) {
+	skipFast(t) // here, for a skip ends only its own goroutine
 	var wg sync.WaitGroup
 	addresses := make([]string, 8)
 	for i := range addresses {

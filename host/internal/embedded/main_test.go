@@ -129,6 +129,8 @@ func client(t *testing.T, cfg config.Config, options ...kgo.Opt) *kgo.Client {
 		kgo.SASL(scram.Auth{User: kafka.EmbeddedUser, Pass: strings.TrimSpace(string(password))}.AsSha256Mechanism()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), // sizes are as they are written
+		kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.DisableClientMetrics(), // whose last push a dead broker makes slow
 	}, options...)...)
 	if err != nil {
 		t.Fatal(err)
