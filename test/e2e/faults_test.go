@@ -29,19 +29,23 @@ func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	faults := []struct {
 		name string
+		// ms is how long each request takes. The host commits twice a second:
+		// what is in flight when it ends must have been there at a commit. What
+		// a plugin took along is tried again one by one.
+		ms   int
 		do   func(t *testing.T, s *site, l *load)
 		sign func(r report) bool // that a request was hit
 	}{
-		{"when the host is stopped and started again", restart(syscall.SIGTERM), nil},
-		{"when the host is killed and started again", restart(syscall.SIGKILL), func(r report) bool { return r.Redelivered }},
-		{"when a plugin is killed", killPlugin, func(r report) bool { return r.Attempt == 2 }},
+		{"when the host is stopped and started again", 900, restart(syscall.SIGTERM), nil},
+		{"when the host is killed and started again", 900, restart(syscall.SIGKILL), func(r report) bool { return r.Redelivered }},
+		{"when a plugin is killed", 10, killPlugin, func(r report) bool { return r.Attempt == 2 }},
 	}
 	onBoth(t, func(t *testing.T, b backend) {
 		for _, fault := range faults {
 			t.Run(strings.ReplaceAll(fault.name, " ", "_"), func(t *testing.T) {
 				s := working(t, b)
 				s.startWatched()
-				l := startLoad(s, s.topic("work"), workers, inFlight, order{Do: "sleep", MS: 10})
+				l := startLoad(s, s.topic("work"), workers, inFlight, order{Do: "sleep", MS: fault.ms})
 				fault.do(t, s, l)
 				l.awaitMore(2 * workers) // all that was in flight, and others since
 				calls := l.finish()

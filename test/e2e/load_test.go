@@ -75,7 +75,6 @@ type load struct {
 	t      *testing.T
 	client *client.Client
 	topic  string
-	order  order // of every request, with a nonce of its own
 
 	ended atomic.Int64 // calls that have
 	pid   atomic.Int64 // of the plugin that answered last
@@ -89,13 +88,16 @@ type load struct {
 // patience is how long a call under load waits for its reply.
 const patience = 120 * time.Second
 
-// startLoad keeps n requests in flight, and returns once at least atLeast are and
-// some have been answered.
+// startLoad keeps n requests like o in flight, each with a nonce of its own and o.MS
+// as the mean of theirs, and returns once at least atLeast are and some have been
+// answered.
 func startLoad(s *site, topic string, n, atLeast int, o order) *load {
 	s.t.Helper()
-	l := &load{t: s.t, client: s.client(), topic: topic, order: o, stop: make(chan struct{})}
-	for range n {
-		l.over.Go(l.work)
+	l := &load{t: s.t, client: s.client(), topic: topic, stop: make(chan struct{})}
+	for i := range n {
+		own := o
+		own.MS = o.MS/2 + o.MS*i/n // else all would begin and end together
+		l.over.Go(func() { l.work(own) })
 	}
 	s.t.Cleanup(func() { l.finish() })
 	l.awaitMore(n)
@@ -108,7 +110,7 @@ func startLoad(s *site, topic string, n, atLeast int, o order) *load {
 	return l
 }
 
-func (l *load) work() {
+func (l *load) work(o order) {
 	for {
 		select {
 		case <-l.stop:
@@ -116,7 +118,6 @@ func (l *load) work() {
 		default:
 		}
 		c := call{id: uuid.NewString(), nonce: uuid.NewString()}
-		o := l.order
 		o.Nonce = c.nonce
 		c.report, c.err = client.Call[report](context.Background(), l.client, l.topic, o, client.WithRequestID(c.id), client.WithTimeout(patience))
 		if c.err == nil {
