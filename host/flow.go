@@ -113,7 +113,7 @@ func (r *request) deadline() time.Time {
 // finish takes the outcome through the second half of the way.
 func (r *request) finish(o dispatch.Outcome) {
 	if o.Dropped {
-		r.settle()
+		r.drop()
 		return
 	}
 	r.finished = time.Now()
@@ -126,10 +126,12 @@ func (r *request) finish(o dispatch.Outcome) {
 
 // replied ends the way of a request that was answered.
 func (r *request) replied(status wire.Status, err error) {
-	if err == nil {
-		r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+	if err != nil { // its claim has ended: whoever gets the partition answers
+		r.drop()
+		return
 	}
-	r.settle() // with an error its claim has ended: whoever gets the partition answers
+	r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+	r.settle()
 }
 
 // refuse ends the way of what cannot be read or must not be answered: a dead
@@ -140,29 +142,44 @@ func (r *request) refuse(reason wire.Status, cause error) {
 			"offset", r.message.Offset, "request_id", r.wire.ID, "error", cause)
 	}
 	ctx := r.message.Context()
-	both := &pair{then: r.settle}
+	both := &pair{request: r}
 	both.waits.Store(1)
 	if reason.Valid() && r.wire.ID != "" && r.wire.ReplyTo != "" && r.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
 		both.waits.Store(2)
-		r.writer.Unsealed(ctx, &r.wire, reason, func(error) { both.done() })
+		r.writer.Unsealed(ctx, &r.wire, reason, func(sent bool, err error) {
+			if sent {
+				r.topic.metrics.RepliedUnsealed(reason)
+			}
+			both.done(err)
+		})
 	}
 	r.writer.DeadLetter(ctx, r.message.ConsumerMessage, reason, func(err error) {
 		if err == nil {
 			r.topic.metrics.DeadLettered(reason)
 		}
-		both.done()
+		both.done(err)
 	})
 }
 
-// A pair calls then when all that it waits for is done.
+// A pair ends a request when all records that it waits for are acknowledged, or
+// given up.
 type pair struct {
-	waits atomic.Int32
-	then  func()
+	request *request
+	waits   atomic.Int32
+	failed  atomic.Bool
 }
 
-func (p *pair) done() {
-	if p.waits.Add(-1) == 0 {
-		p.then()
+func (p *pair) done(err error) {
+	if err != nil {
+		p.failed.Store(true)
+	}
+	if p.waits.Add(-1) > 0 {
+		return
+	}
+	if p.failed.Load() {
+		p.request.drop()
+	} else {
+		p.request.settle()
 	}
 }
 
@@ -170,6 +187,12 @@ func (p *pair) done() {
 func (r *request) settle() {
 	r.inflight.Add(-1)
 	r.message.Settle()
+}
+
+// drop frees the slot of a request that has no outcome here.
+func (r *request) drop() {
+	r.inflight.Add(-1)
+	r.message.Drop()
 }
 
 // Revoke and Abandon make a request the intake's [intake.Work].

@@ -145,6 +145,15 @@ func (h *Host) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	r.addresses, err = newAddresses(h.cfg.Replies.Allow, func(topic string) ([]int32, error) {
+		if err := client.RefreshMetadata(topic); err != nil {
+			return nil, err
+		}
+		return client.Partitions(topic)
+	}, h.logger)
+	if err != nil {
+		return err
+	}
 	var listener net.Listener
 	if h.cfg.Admin.Listen != "off" {
 		if listener, err = net.Listen("tcp", h.cfg.Admin.Listen); err != nil {
@@ -165,10 +174,11 @@ func closing(err *error, what string, c io.Closer) {
 // A run is one life of a host.
 type run struct {
 	*Host
-	flow     flow
-	intake   *intake.Intake
-	ingester *audit.Ingester // nil: no trail
-	metrics  *admin.Metrics
+	flow      flow
+	intake    *intake.Intake
+	addresses *addresses
+	ingester  *audit.Ingester // nil: no trail
+	metrics   *admin.Metrics
 }
 
 // wire joins the rooms: see [flow] for what goes through them.
@@ -179,12 +189,7 @@ func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client 
 		Producer: producer, Ring: r.flow.ring, Topics: r.cfg.Replies.Allow,
 		MaxPayload: r.cfg.Host.MaxPayload, MaxRecord: kafka.MaxRecord(r.cfg), Logger: r.logger.Named("reply"),
 	})
-	r.flow.allowed = newAddresses(r.cfg.Replies.Allow, func(topic string) ([]int32, error) {
-		if err := client.RefreshMetadata(topic); err != nil {
-			return nil, err
-		}
-		return client.Partitions(topic)
-	}).allowed
+	r.flow.allowed = r.addresses.allowed
 	concurrency := make(map[string]int)
 	for _, s := range r.servers {
 		for _, t := range s.topics {
@@ -218,6 +223,7 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 	defer stop()
 
 	r.startServers(rest, &background)
+	background.Go(func() { r.addresses.run(rest) })
 	if r.ingester != nil {
 		background.Go(func() {
 			if err := r.ingester.Run(rest); err != nil {

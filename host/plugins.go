@@ -56,7 +56,7 @@ func assign(cfg config.Config, handlers []handler.Handler) ([]*server, error) {
 		}
 		s := of[name]
 		if s == nil {
-			s = &server{name: name, lane: dispatch.NewLane(name)}
+			s = &server{name: name}
 			if local {
 				s.handlers = handlers
 			}
@@ -64,6 +64,13 @@ func assign(cfg config.Config, handlers []handler.Handler) ([]*server, error) {
 			servers = append(servers, s)
 		}
 		s.topics = append(s.topics, t)
+	}
+	for _, s := range servers {
+		concurrency := 0
+		for _, t := range s.topics {
+			concurrency += t.Concurrency
+		}
+		s.lane = dispatch.NewLane(s.name, concurrency)
 	}
 	for _, h := range handlers {
 		if !used[h.Name()] {

@@ -61,6 +61,9 @@ func (s Sources) Reasons() (problems, warnings []string) {
 		if !server.Lane.Up {
 			problems = append(problems, fmt.Sprintf("plugin %s: %s (topics: %s)", server.Name, server.Lane.Cause, strings.Join(server.Topics, ", ")))
 		}
+		if server.Lane.Stuck > 0 {
+			warnings = append(warnings, fmt.Sprintf("plugin %s: %d handlers run on although their requests have ended", server.Name, server.Lane.Stuck))
+		}
 	}
 	if stats, on := s.Audit(); on && stats.LastError != nil {
 		warnings = append(warnings, fmt.Sprintf("audit: %v; the trail lags behind and will catch up", stats.LastError))

@@ -74,5 +74,9 @@ func (t *TopicMetrics) Replied(status wire.Status, received, begun, finished tim
 	t.reply.Observe(time.Since(finished).Seconds())
 }
 
+// RepliedUnsealed counts an acknowledged reply to what could not be opened or
+// read.
+func (t *TopicMetrics) RepliedUnsealed(status wire.Status) { t.outcomes[status].Inc() }
+
 // DeadLettered counts an acknowledged dead letter.
 func (t *TopicMetrics) DeadLettered(reason wire.Status) { t.letters[reason].Inc() }

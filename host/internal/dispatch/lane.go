@@ -31,11 +31,14 @@ type Route struct {
 
 // A Lane is the way to one plugin; all its topics share it.
 //
-// After a crash, the requests that were in flight are suspects: each is tried
-// again alone, with nothing beside it, so that one that kills the plugin takes
-// no other with it. New requests wait until all suspects are through.
+// After a crash, the requests that were in flight are suspects: each is begun
+// again alone, so that one that kills the plugin takes no other with it. Alone it
+// is until it ends, or for its part of [soloPhase]: slow handlers must not keep
+// everybody else waiting, and a request that kills does so early, as a rule. New
+// requests wait until all suspects are begun.
 type Lane struct {
 	name string
+	most int // of stuck handlers; beyond, nothing is begun
 
 	mu       sync.Mutex       // guards all below, and the state of each job
 	instance Instance         // nil while the plugin is down
@@ -45,14 +48,24 @@ type Lane struct {
 	final    bool             // and waiting would not help
 	running  int              // jobs that run at instance
 	stuck    int              // handlers that run on although their request has ended
-	alone    *Job             // the suspect that runs now
+	alone    *Job             // the suspect that runs alone now
+	solo     time.Duration    // how long each of the suspects may
 	suspects list.List        // of *Job
 	waiting  list.List        // of *Job
 }
 
-// NewLane makes the lane of a plugin that is not up yet.
-func NewLane(plugin string) *Lane {
-	return &Lane{name: plugin, cause: "it has not been started yet"}
+const (
+	// soloPhase bounds how long new requests wait for suspects.
+	soloPhase = 5 * time.Second
+	// soloMost is how long one suspect is alone at the most.
+	soloMost = time.Second
+)
+
+// NewLane makes the lane of a plugin that is not up yet. While most handlers run
+// on although their requests have ended, since they do not heed their context,
+// nothing more is begun.
+func NewLane(plugin string, most int) *Lane {
+	return &Lane{name: plugin, most: most, cause: "it has not been started yet"}
 }
 
 // Start takes a request. done is called exactly once, possibly before Start
@@ -75,7 +88,7 @@ func (l *Lane) Start(req Request, done func(Outcome)) *Job {
 		done(o)
 		return j
 	}
-	if l.instance == nil || l.alone != nil || l.suspects.Len() > 0 {
+	if !l.open() || l.suspects.Len() > 0 {
 		l.queue(j, &l.waiting)
 		l.mu.Unlock()
 		return j
@@ -96,6 +109,7 @@ func (l *Lane) Up(i Instance, version string, routes map[string]Route) {
 	l.instance, l.answers, l.routes = i, wire.PluginText(l.name, version), routes
 	l.cause, l.final = "", false
 	l.running, l.stuck, l.alone = 0, 0, nil
+	l.solo = min(soloPhase/time.Duration(max(1, l.suspects.Len())), soloMost)
 	next := l.next()
 	l.mu.Unlock()
 	next.run()
@@ -180,10 +194,13 @@ func (t *try) result(r stream.Result) {
 		l.instance, l.cause = nil, "it has crashed"
 	}
 	if j.state == ended || j.current != t {
+		var next steps
 		if l.instance == t.on {
 			l.stuck--
+			next = l.next()
 		}
 		l.mu.Unlock()
+		next.run()
 		return
 	}
 	var next steps
@@ -224,29 +241,38 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 	return o, true
 }
 
-// next lists what can be started now. l.mu is held.
+// open says whether anything can be begun now. l.mu is held.
+func (l *Lane) open() bool { return l.instance != nil && l.alone == nil && l.stuck < l.most }
+
+// next lists what can be begun now. l.mu is held.
 func (l *Lane) next() steps {
-	if l.instance == nil || l.alone != nil {
-		return nil
-	}
 	var next steps
-	for l.suspects.Len() > 0 {
-		if l.running > 0 {
-			return next
-		}
+	for l.open() && l.suspects.Len() > 0 {
 		j := l.suspects.Front().Value.(*Job)
 		s, ok := l.begin(j)
 		next = append(next, s)
 		if ok {
 			l.alone = j
-			return next
+			time.AfterFunc(l.solo, func() { l.cleared(j, s.try) })
 		}
 	}
-	for l.waiting.Len() > 0 {
+	for l.open() && l.waiting.Len() > 0 {
 		s, _ := l.begin(l.waiting.Front().Value.(*Job))
 		next = append(next, s)
 	}
 	return next
+}
+
+// cleared lets the next one begin where a suspect has run alone long enough.
+func (l *Lane) cleared(j *Job, t *try) {
+	l.mu.Lock()
+	var next steps
+	if l.alone == j && j.current == t {
+		l.alone = nil
+		next = l.next()
+	}
+	l.mu.Unlock()
+	next.run()
 }
 
 // begin makes j run, or ends it where its topic has no handler. l.mu is held.
@@ -326,10 +352,17 @@ func (l *Lane) end(j *Job) *try {
 	return t
 }
 
-// why says why a waiting job got no handler. l.mu is held.
+// why says why a waiting job got no handler, in words that a requester may read:
+// the cause may hold what the plugin printed. l.mu is held.
 func (l *Lane) why() string {
-	if l.instance != nil {
+	switch {
+	case l.instance == nil && l.final:
+		return fmt.Sprintf("plugin %s cannot be run; /readyz of the host says why", l.name)
+	case l.instance == nil:
+		return fmt.Sprintf("plugin %s is down; /readyz of the host says why", l.name)
+	case l.stuck >= l.most:
+		return fmt.Sprintf("plugin %s has %d handlers that run on although their requests have ended", l.name, l.stuck)
+	default:
 		return fmt.Sprintf("plugin %s is trying requests that may have crashed it, one by one", l.name)
 	}
-	return fmt.Sprintf("plugin %s is down: %s", l.name, l.cause)
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fake is an instance whose results the test decides.
 type fake struct {
+	mu        sync.Mutex // guards all below: timers call too
 	dead      bool
 	started   []stream.Request
 	dones     []func(stream.Result)
@@ -27,33 +29,52 @@ type fake struct {
 }
 
 func (f *fake) Start(r stream.Request, done func(stream.Result)) uint64 {
+	f.mu.Lock()
 	if f.dead {
+		f.mu.Unlock()
 		done(stream.Result{Crashed: true, NotStarted: true})
 		return 0
 	}
 	f.started = append(f.started, r)
 	f.dones = append(f.dones, done)
-	return uint64(len(f.started))
+	number := uint64(len(f.started))
+	f.mu.Unlock()
+	return number
 }
 
-func (f *fake) Cancel(n uint64) { f.cancelled = append(f.cancelled, n) }
+func (f *fake) Cancel(n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cancelled = append(f.cancelled, n)
+}
+
+func (f *fake) done(i int) func(stream.Result) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dones[i]
+}
 
 func (f *fake) answer(i int, payload string) {
-	f.dones[i](stream.Result{Result: handler.Result{Payload: []byte(payload), Duration: time.Millisecond}})
+	f.done(i)(stream.Result{Result: handler.Result{Payload: []byte(payload), Duration: time.Millisecond}})
 }
 
 // crash ends f: all that has no result gets none.
 func (f *fake) crash(l *Lane, answered ...int) {
+	f.mu.Lock()
 	f.dead = true
-	for i, done := range f.dones {
+	n := len(f.dones)
+	f.mu.Unlock()
+	for i := range n {
 		if !slices.Contains(answered, i) {
-			done(stream.Result{Crashed: true})
+			f.done(i)(stream.Result{Crashed: true})
 		}
 	}
 	l.Down(f, "killed")
 }
 
 func (f *fake) ids() (ids []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, r := range f.started {
 		ids = append(ids, r.Info.RequestID)
 	}
@@ -115,7 +136,7 @@ func (g *log) none(id string) {
 
 func run(t *testing.T, f func(t *testing.T, l *Lane, g *log)) {
 	synctest.Test(t, func(t *testing.T) {
-		f(t, NewLane("p"), &log{t: t, got: map[string]Outcome{}})
+		f(t, NewLane("p", 100), &log{t: t, got: map[string]Outcome{}})
 	})
 }
 
@@ -227,15 +248,19 @@ func TestUnavailableShortlyBeforeTheDeadline(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.timeout.String(), func(t *testing.T) {
 			run(t, func(t *testing.T, l *Lane, g *log) {
-				l.Down(nil, "exit status 1")
+				l.Down(nil, "exit status 1; it said: secret")
 				g.start(l, request("a", tt.timeout))
 				time.Sleep(tt.after - 1)
 				synctest.Wait()
 				g.none("a")
 				time.Sleep(1)
 				synctest.Wait()
-				if o := g.want("a", wire.StatusPluginUnavailable, 0); !strings.Contains(o.Error.Message, "exit status 1") {
-					t.Errorf("message %q does not say why", o.Error.Message)
+				// The cause is the operator's: it may hold what the plugin printed.
+				if o := g.want("a", wire.StatusPluginUnavailable, 0); !strings.Contains(o.Error.Message, "plugin p is down") || strings.Contains(o.Error.Message, "secret") {
+					t.Errorf("message %q", o.Error.Message)
+				}
+				if s := l.State(); s.Cause != "exit status 1; it said: secret" {
+					t.Errorf("state %+v does not say why", s)
 				}
 			})
 		})
@@ -342,6 +367,59 @@ func TestNotStartedCountsForNothing(t *testing.T) {
 		q.answer(1, `{}`)
 		g.want("a", wire.StatusOK, 1)
 		g.want("b", wire.StatusOK, 1)
+	})
+}
+
+// A slow suspect keeps others waiting for its part of the solo phase only.
+func TestSlowSuspectsDoNotKeepOthersWaiting(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		const n = 20
+		for i := range n {
+			g.start(l, request(fmt.Sprint(i), time.Minute))
+		}
+		p.crash(l)
+		g.start(l, request("new", time.Minute))
+		q := &fake{}
+		l.Up(q, "v1", routes)
+		for i := range n {
+			synctest.Wait()
+			if got := len(q.ids()); got != i+1 {
+				t.Fatalf("%d are begun after %d parts of the solo phase", got, i)
+			}
+			time.Sleep(soloPhase / n)
+		}
+		synctest.Wait()
+		if ids := q.ids(); ids[len(ids)-1] != "new" {
+			t.Errorf("begun %v, want the new one last", ids)
+		}
+	})
+}
+
+// Handlers that do not heed their context count against the bound.
+func TestStuckHandlersAreBounded(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		l.most = 2
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("a", time.Second))
+		g.start(l, request("b", time.Second))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		g.start(l, request("c", 10*time.Second))
+		g.start(l, request("d", 20*time.Second))
+		if len(p.ids()) != 2 {
+			t.Fatalf("%d are begun, want none beyond two stuck handlers", len(p.started))
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if o := g.want("c", wire.StatusPluginUnavailable, 0); !strings.Contains(o.Error.Message, "2 handlers that run on") {
+			t.Errorf("message %q", o.Error.Message)
+		}
+		p.answer(0, `{}`)
+		p.answer(2, `{}`)
+		g.want("d", wire.StatusOK, 1)
 	})
 }
 

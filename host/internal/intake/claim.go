@@ -20,6 +20,7 @@ type Message struct {
 	Received time.Time
 
 	claim *claim
+	bytes int64 // size, measured once
 	entry *entry
 	work  Work // owned by the claim's loop
 }
@@ -27,13 +28,31 @@ type Message struct {
 // Context ends when m's claim has ended and nothing that still comes of m counts.
 func (m *Message) Context() context.Context { return m.claim.ctx }
 
-// Settle says that the outcome of m is acknowledged by Kafka, or that m was
-// dropped because its claim has ended. It frees m's slot and, while the claim
-// lives, lets the committed offset move on. It must be called exactly once.
-func (m *Message) Settle() {
+// Settle says that the outcome of m is acknowledged by Kafka. It frees m's slot
+// and, while the claim lives, lets the committed offset move on. Each message
+// gets one call of either Settle or [Message.Drop].
+func (m *Message) Settle() { m.end(true) }
+
+// Drop says that m has no outcome, since its partition is being given up. It
+// frees m's slot and leaves the committed offset below m: whoever gets the
+// partition is given m again.
+func (m *Message) Drop() { m.end(false) }
+
+func (m *Message) end(settled bool) {
 	c := m.claim
-	c.settle(m)
+	c.finish(m, settled)
 	c.gate.release(c)
+}
+
+// size is what m counts for in the bytes that a host holds: what it keeps in
+// memory, roughly.
+func (m *Message) size() int64 {
+	const perRecord, perHeader = 256, 64
+	n := perRecord + len(m.Key) + len(m.Value)
+	for _, h := range m.Headers {
+		n += perHeader + len(h.Key) + len(h.Value)
+	}
+	return int64(n)
 }
 
 var errClaimEnded = errors.New("the partition was given up")
@@ -121,13 +140,13 @@ func (c *claim) run(messages <-chan *sarama.ConsumerMessage, ended <-chan struct
 func (c *claim) receive(record *sarama.ConsumerMessage) {
 	m := &Message{ConsumerMessage: record, Redelivered: record.Offset < c.end, Received: time.Now(), claim: c}
 	m.entry = &entry{offset: record.Offset, message: m}
-	size := int64(len(record.Value))
+	m.bytes = m.size()
 	c.mu.Lock()
 	c.window.add(m.entry)
-	c.bytes += size
+	c.bytes += m.bytes
 	c.received++
 	c.mu.Unlock()
-	c.in.held.Add(size)
+	c.in.held.Add(m.bytes)
 	c.backlog = append(c.backlog, m)
 }
 
@@ -169,18 +188,19 @@ func (c *claim) throttle() {
 	}
 }
 
-func (c *claim) settle(m *Message) {
-	size := int64(len(m.Value))
-	c.in.held.Add(-size)
+// finish takes m off the claim's books. Only a settled one may move the offset to
+// commit.
+func (c *claim) finish(m *Message, settled bool) {
+	c.in.held.Add(-m.bytes)
 	c.mu.Lock()
-	c.bytes -= size
+	c.bytes -= m.bytes
 	c.received--
 	c.begun--
 	if c.draining && c.begun == 0 {
 		close(c.idle)
 		c.draining = false
 	}
-	if c.window.settle(m.entry) && !c.closed {
+	if settled && c.window.settle(m.entry) && !c.closed {
 		c.mark(c.window.next())
 	}
 	c.mu.Unlock()
@@ -189,21 +209,20 @@ func (c *claim) settle(m *Message) {
 	}
 }
 
-// drop settles what was received and never begun, without moving the offset.
-func (c *claim) drop(messages []*Message) {
+// forget takes off the books what was received and never begun.
+func (c *claim) forget(messages []*Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range messages {
-		size := int64(len(m.Value))
-		c.in.held.Add(-size)
-		c.bytes -= size
+		c.in.held.Add(-m.bytes)
+		c.bytes -= m.bytes
 		c.received--
 	}
 }
 
 // drain lets what runs finish for at most patience, and then closes the claim.
 func (c *claim) drain(patience time.Duration) {
-	c.drop(c.backlog)
+	c.forget(c.backlog)
 	c.backlog = nil
 	c.gate.leave(c)
 

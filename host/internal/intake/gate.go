@@ -39,7 +39,9 @@ func (g *gate) leave(c *claim) {
 		}
 	}
 	c.waiting = false
-	g.wakeNext()
+	for range g.claims { // the shares have grown: several may go on
+		g.wakeNext()
+	}
 }
 
 // acquire takes a slot for c. If there is none, c is woken when one is free.

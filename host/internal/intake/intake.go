@@ -28,14 +28,15 @@ type Config struct {
 	Oldest func(topic string, partition int32) (int64, error)
 	// Topics maps each request topic to its concurrency.
 	Topics map[string]int
-	// MaxBytes bounds the record bytes held by this host, shared equally among
-	// its partitions; each may exceed its share by what one fetch brings.
+	// MaxBytes bounds the bytes of records (keys, values, headers) held by this
+	// host, shared equally among its partitions; each may exceed its share by what
+	// one fetch brings.
 	MaxBytes int64
 	// DrainTimeout bounds the wait for running requests when a partition is
 	// given up. It must be below the group's rebalance timeout.
 	DrainTimeout time.Duration
-	// Start begins a message and returns at once. Each message must be settled
-	// exactly once, from any goroutine, also before Start returns.
+	// Start begins a message and returns at once. Each message must be settled or
+	// dropped exactly once, from any goroutine, also before Start returns.
 	Start func(*Message) Work
 	// Joined, which may be nil, is called whenever the group gave this host its
 	// partitions.

@@ -375,6 +375,50 @@ func TestLateResultOfAnEndedClaim(t *testing.T) {
 	}
 }
 
+// What is dropped while the partition drains has no outcome: its offset is not
+// committed, and the next owner gets it.
+func TestDroppedIsNotCommitted(t *testing.T) {
+	b := newBroker(t, 1)
+	b.produce(0, "a", "b", "c")
+	w := b.worker(10, 20*time.Second, nil)
+	w.untilBegun("a", "b", "c")
+	w.settle("a")
+	w.cancel()
+	w.until("what waits is told", func() bool { return w.works["b"].revoked && w.works["c"].revoked })
+	w.mu.Lock()
+	dropped := w.held["b"]
+	delete(w.held, "b")
+	w.mu.Unlock()
+	dropped.Drop()
+	w.settle("c")
+	<-w.ended
+	if got := b.committed(0); got != 1 {
+		t.Errorf("committed %d, want 1: b has no outcome", got)
+	}
+	next := b.worker(10, time.Second, all)
+	next.untilBegun("b", "c")
+	b.untilCommitted(0, 3)
+}
+
+// A claim counts all that it keeps in memory.
+func TestHeldBytesCountKeysAndHeaders(t *testing.T) {
+	b := newBroker(t, 1)
+	r := &kgo.Record{Topic: "requests", Key: make([]byte, 5000), Headers: []kgo.RecordHeader{{Key: "h", Value: make([]byte, 3000)}}}
+	if err := b.kgo.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w := b.worker(10, time.Second, nil)
+	w.untilBegun("")
+	if held := w.in.State().HeldBytes; held < 8000 || held > 9000 {
+		t.Errorf("%d bytes are held, want what key and header have", held)
+	}
+	w.settle("")
+	w.stop()
+	if held := w.in.State().HeldBytes; held != 0 {
+		t.Errorf("%d bytes are held at the end", held)
+	}
+}
+
 // A partition that is given away and comes back is consumed, also where it was
 // paused when it went.
 func TestPartitionComesBackAfterARebalance(t *testing.T) {

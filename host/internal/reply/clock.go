@@ -15,16 +15,24 @@ type Clock struct {
 
 // Observe learns from a record that was sent and acknowledged at the given times
 // of this host, and stamped by the broker in between. The true difference lies
-// within [broker-acked, broker-sent]; an estimate that still does is kept, so
-// that slow acknowledgements do not move it.
+// within [broker-acked, broker-sent]: an estimate outside moves to the nearer
+// bound and no further, so that a slow acknowledgement, whose bounds are wide,
+// does not move a good one. The first estimate is the middle of its bounds, and
+// is not taken from wide ones.
 func (c *Clock) Observe(sent, acked, broker time.Time) {
 	low, high := int64(broker.Sub(acked)), int64(broker.Sub(sent))+int64(time.Millisecond) // the stamp is cut to a millisecond
-	if skew := c.skew.Load(); c.known.Load() && low <= skew && skew <= high {
+	if c.known.Load() {
+		c.skew.Store(min(max(c.skew.Load(), low), high))
 		return
 	}
-	c.skew.Store((low + high) / 2)
-	c.known.Store(true)
+	if high-low <= int64(widest) {
+		c.skew.Store((low + high) / 2)
+		c.known.Store(true)
+	}
 }
+
+// widest is how far apart the bounds of a first estimate may be.
+const widest = 500 * time.Millisecond
 
 // Skew is how far the broker's clock is ahead of this host's, and whether that is
 // known.

@@ -15,7 +15,9 @@ func TestClockLearnsTheBrokersTime(t *testing.T) {
 		{"no difference", [][3]int{{0, 0, 0}}, 500 * time.Microsecond},
 		{"an hour ahead", [][3]int{{0, 2, 3_600_001}}, time.Hour + 500*time.Microsecond},
 		{"a slow acknowledgement does not move it", [][3]int{{0, 2, 101}, {10, 2010, 1112}}, 100*time.Millisecond + 500*time.Microsecond},
-		{"a broker whose clock was set", [][3]int{{0, 2, 101}, {10, 12, 511}}, 500*time.Millisecond + 500*time.Microsecond},
+		{"a broker whose clock was set", [][3]int{{0, 2, 101}, {10, 12, 511}}, 499 * time.Millisecond},
+		{"a retry of 19 s, stamped at its end", [][3]int{{0, 1, 0}, {0, 19000, 18999}}, 0},
+		{"a slow first one is not taken", [][3]int{{0, 19000, 18999}, {20000, 20001, 20000}}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -40,7 +40,7 @@ type Config struct {
 type Writer struct {
 	cfg      Config
 	clock    Clock
-	unacked  atomic.Int64
+	refusing atomic.Int32             // topics in refused, to look without the lock
 	unsealed map[string]*rate.Limiter // by reply topic
 	retries  sync.WaitGroup
 
@@ -69,9 +69,6 @@ func (w *Writer) Wait() { w.retries.Wait() }
 // Clock is the broker's clock, as learnt from acknowledgements.
 func (w *Writer) Clock() *Clock { return &w.clock }
 
-// Unacked is how many records wait for their acknowledgement.
-func (w *Writer) Unacked() int { return int(w.unacked.Load()) }
-
 // Refusals lists the topics that do not take records now, and why.
 func (w *Writer) Refusals() map[string]string {
 	w.mu.Lock()
@@ -99,15 +96,17 @@ func (w *Writer) Reply(ctx context.Context, req *wire.Request, o dispatch.Outcom
 	if o.Status != wire.StatusOK {
 		body = w.errorBody(o.Error)
 	}
-	w.send(ctx, req, w.seal(req, o, body), waiting, func(err error) {
-		if errors.Is(err, kafka.ErrTooLarge) { // the topic takes less than max_payload
-			o.Status = wire.StatusReplyTooLarge
-			o.Error = wire.ErrorBody{Code: string(o.Status), Message: "the reply is larger than its topic takes"}
-			w.send(ctx, req, w.seal(req, o, w.errorBody(o.Error)), waiting, func(err error) { done(o.Status, err) })
+	w.send(&sending{ctx: ctx, req: req, message: w.seal(req, o, body), waiting: waiting, done: func(err error) {
+		if !errors.Is(err, kafka.ErrTooLarge) {
+			done(o.Status, err)
 			return
 		}
-		done(o.Status, err)
-	})
+		// The topic takes less than max_payload.
+		o.Status = wire.StatusReplyTooLarge
+		o.Error = wire.ErrorBody{Code: string(o.Status), Message: "the reply is larger than its topic takes"}
+		w.send(&sending{ctx: ctx, req: req, message: w.seal(req, o, w.errorBody(o.Error)), waiting: waiting, last: true,
+			done: func(err error) { done(o.Status, err) }})
+	}})
 }
 
 // errorBody encodes e; what is too large for a reply loses its details, then the
@@ -156,26 +155,27 @@ func (w *Writer) record(req *wire.Request, rep *wire.Reply) *sarama.ProducerMess
 
 // Unsealed answers req with a status and no body, where its payload could not be
 // opened or its headers not be read. It sends at most ten a second to a topic,
-// or the host would be a reflector; beyond that done is called at once.
-func (w *Writer) Unsealed(ctx context.Context, req *wire.Request, status wire.Status, done func(error)) {
+// or the host would be a reflector; beyond that done is called at once, with
+// sent false.
+func (w *Writer) Unsealed(ctx context.Context, req *wire.Request, status wire.Status, done func(sent bool, err error)) {
 	if limit := w.unsealed[req.ReplyTo]; limit == nil || !limit.Allow() {
-		done(nil)
+		done(false, nil)
 		return
 	}
 	rep := w.replyTo(req, dispatch.Outcome{Status: status})
-	w.send(ctx, req, w.record(req, &rep), 0, done)
+	w.send(&sending{ctx: ctx, req: req, message: w.record(req, &rep), last: true, done: func(err error) { done(err == nil, err) }})
 }
 
 // DeadLetter writes m to its topic's dead letters, without its value where that
 // is more than the topic takes.
 func (w *Writer) DeadLetter(ctx context.Context, m *sarama.ConsumerMessage, reason wire.Status, done func(error)) {
-	w.send(ctx, nil, wire.NewDeadLetter(m, reason, w.cfg.MaxRecord), 0, func(err error) {
+	w.send(&sending{ctx: ctx, message: wire.NewDeadLetter(m, reason, w.cfg.MaxRecord), done: func(err error) {
 		if errors.Is(err, kafka.ErrTooLarge) {
-			w.send(ctx, nil, wire.NewDeadLetter(m, reason, 0), 0, done)
+			w.send(&sending{ctx: ctx, message: wire.NewDeadLetter(m, reason, 0), last: true, done: done})
 			return
 		}
 		done(err)
-	})
+	}})
 }
 
 const (
@@ -183,22 +183,23 @@ const (
 	maxRetry = 10 * time.Second
 )
 
-// send sends m until Kafka acknowledges it or ctx ends; to the partition where
-// req's requester listens, or to any. Only what is too large for its topic is
-// given back.
-func (w *Writer) send(ctx context.Context, req *wire.Request, m *sarama.ProducerMessage, waiting int, done func(error)) {
-	w.unacked.Add(1)
-	w.try(&sending{ctx: ctx, req: req, message: m, waiting: waiting, wait: minRetry, done: done})
-}
-
 // A sending is one record on its way to Kafka.
 type sending struct {
 	ctx     context.Context
-	req     *wire.Request
+	req     *wire.Request // whose requester gets it at its partition; nil: any partition
 	message *sarama.ProducerMessage
 	waiting int
-	wait    time.Duration // before the next try
-	done    func(error)
+	last    bool // there is nothing smaller to send instead
+	wait    time.Duration
+	// done is called once: nil when Kafka has acknowledged the record, else ctx's
+	// cause, or [kafka.ErrTooLarge] unless last.
+	done func(error)
+}
+
+// send sends s until Kafka acknowledges it or its context ends.
+func (w *Writer) send(s *sending) {
+	s.wait = minRetry
+	w.try(s)
 }
 
 func (w *Writer) try(s *sending) {
@@ -216,10 +217,10 @@ func (w *Writer) acked(s *sending, ack kafka.Ack, err error) {
 		if !ack.Broker.IsZero() {
 			w.clock.Observe(ack.Sent, ack.Acked, ack.Broker)
 		}
-		if s.wait > minRetry {
+		if w.refusing.Load() > 0 {
 			w.accepted(s.message.Topic)
 		}
-	case errors.Is(err, kafka.ErrTooLarge):
+	case errors.Is(err, kafka.ErrTooLarge) && !s.last:
 	case s.ctx.Err() != nil:
 		err = context.Cause(s.ctx)
 	default:
@@ -227,7 +228,6 @@ func (w *Writer) acked(s *sending, ack kafka.Ack, err error) {
 		w.later(s)
 		return
 	}
-	w.unacked.Add(-1)
 	s.done(err)
 }
 
@@ -254,6 +254,7 @@ func (w *Writer) refuse(topic string, err error, wait time.Duration) {
 	}
 	r.err = err
 	w.refused[topic] = r
+	w.refusing.Store(int32(len(w.refused)))
 	w.mu.Unlock()
 	if !known {
 		w.cfg.Logger.Error("a topic does not take records; trying again", "topic", topic, "error", err, "wait", wait)
@@ -264,6 +265,7 @@ func (w *Writer) accepted(topic string) {
 	w.mu.Lock()
 	_, was := w.refused[topic]
 	delete(w.refused, topic)
+	w.refusing.Store(int32(len(w.refused)))
 	w.mu.Unlock()
 	if was {
 		w.cfg.Logger.Info("the topic takes records again", "topic", topic)
