@@ -34,9 +34,14 @@ func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Read
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 
+	root.InitDefaultCompletionCmd() // here, so that the same holds for it
+
 	// What fails before a command's own function is reached is the command line.
 	begun := false
 	each(root, func(c *cobra.Command) {
+		if c.HasSubCommands() && !c.Runnable() {
+			c.RunE = needsCommand
+		}
 		if own := c.RunE; own != nil {
 			c.RunE = func(cmd *cobra.Command, args []string) error {
 				begun = true
@@ -53,6 +58,29 @@ func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Read
 	}
 	tell(stderr, root.Name(), err)
 	return code(err)
+}
+
+// needsCommand is what a command does that only has commands below it: named
+// alone it is a mistake, and what would be right is its help.
+func needsCommand(c *cobra.Command, _ []string) error {
+	c.SetOut(c.ErrOrStderr())
+	if err := c.Help(); err != nil {
+		return err
+	}
+	return Usage(fmt.Errorf("%s needs a command", c.CommandPath()))
+}
+
+// Args accepts exactly these arguments.
+func Args(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("missing: %s", strings.Join(names[len(args):], " "))
+		case len(args) > len(names): // not quoted: a payload may be among them
+			return fmt.Errorf("%d arguments where there are %d: %s; is one to be quoted for the shell?", len(args), len(names), strings.Join(names, " "))
+		}
+		return nil
+	}
 }
 
 func each(c *cobra.Command, do func(*cobra.Command)) {

@@ -59,16 +59,9 @@ func PrintJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// Group makes a command that only has commands below it. Named alone, or with
-// one that is not there, it is a mistake.
+// Group makes a command that only has commands below it.
 func Group(use, short, example string, below ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{
-		Use: use, Short: short, Example: example,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return Hint(Usage(fmt.Errorf("%s needs a command", cmd.CommandPath())), cmd.CommandPath()+" --help")
-		},
-	}
+	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.NoArgs}
 	c.AddCommand(below...)
 	return c
 }
