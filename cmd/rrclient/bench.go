@@ -37,7 +37,7 @@ request failed.`,
 		Example: `  rrclient bench echo '{"n":1}'
   rrclient bench calculate '{"a":10,"b":5}' --in-flight 256 --duration 30s
   rrclient bench echo @body.json --in-flight 1 --count 1000 --json`,
-		Args:              cobra.ExactArgs(2),
+		Args:              cli.Args("TOPIC", "JSON|-|@FILE"),
 		ValidArgsFunction: completeTopics(g),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.Load()
@@ -47,7 +47,7 @@ request failed.`,
 			if err := l.check(); err != nil {
 				return cli.Usage(err)
 			}
-			payload, err := readPayload(args[1], cmd.InOrStdin(), cfg.Host.MaxPayload)
+			payload, err := readPayload(cmd.Context(), args[1], cmd.InOrStdin(), cfg.Host.MaxPayload)
 			if err != nil {
 				return err
 			}
@@ -79,10 +79,8 @@ func (l load) check() error {
 		return fmt.Errorf("--count %d is below 0", l.count)
 	case l.duration <= 0:
 		return fmt.Errorf("--duration %s is not above 0", l.duration)
-	case l.request.Timeout < time.Millisecond:
-		return fmt.Errorf("--timeout %s is below 1ms", l.request.Timeout)
 	}
-	return nil
+	return checkTimeout(l.request.Timeout)
 }
 
 // bench connects, sees that a request comes through, and measures.

@@ -27,6 +27,8 @@ func nameOf(err error) string {
 		return "unreachable"
 	case errors.Is(err, client.ErrTooLarge):
 		return "too_large"
+	case errors.Is(err, client.ErrMalformed):
+		return "malformed"
 	case errors.As(err, &send):
 		return "not_sent"
 	case errors.Is(err, client.ErrClosed):
@@ -50,6 +52,8 @@ func failed(err error) error {
 		code = status.ExitCode()
 	case name == "timeout":
 		code = exitTimeout
+	case name == "malformed": // by what the command line says
+		code = cli.ExitUsage
 	}
 	var rejected *client.RejectedError
 	if !errors.As(err, &rejected) { // which names its status itself

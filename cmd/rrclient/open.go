@@ -15,6 +15,7 @@ import (
 	"rrhost/cmd/internal/cli"
 	"rrhost/config"
 	"rrhost/internal/kafka"
+	"rrhost/internal/wire"
 )
 
 // open connects, within timeout.
@@ -34,17 +35,28 @@ func open(ctx context.Context, cfg config.Config, timeout time.Duration) (*clien
 	return c, failed(err)
 }
 
+// checkTimeout checks the flag.
+func checkTimeout(d time.Duration) error {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Errorf("--timeout %s is below 1ms", d)
+	case d > wire.MaxTimeout:
+		return fmt.Errorf("--timeout %s is above %s", d, wire.MaxTimeout)
+	}
+	return nil
+}
+
 // readPayload reads the JSON of a request from the command line, a file or stdin.
-func readPayload(arg string, stdin io.Reader, most int) ([]byte, error) {
-	var payload []byte
-	var err error
+func readPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]byte, error) {
+	payload, err := []byte(arg), error(nil)
 	switch {
 	case arg == "-":
-		payload, err = readBounded(stdin, most)
+		payload, err = interruptible(ctx, func() ([]byte, error) { return readBounded(stdin, most) })
 	case strings.HasPrefix(arg, "@"): // no JSON begins so
-		payload, err = readFile(arg[1:], most)
-	default:
-		payload = []byte(arg)
+		payload, err = interruptible(ctx, func() ([]byte, error) { return readFile(arg[1:], most) })
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, failed(fmt.Errorf("read the request: %w", err))
 	}
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("read the request: %w", err))
@@ -53,6 +65,26 @@ func readPayload(arg string, stdin io.Reader, most int) ([]byte, error) {
 		return nil, cli.Hint(cli.Usage(err), `quote it for the shell, as in '{"a":10,"b":5}'; - reads standard input, @FILE a file`)
 	}
 	return payload, nil
+}
+
+// interruptible reads until ctx ends. A terminal or a pipe knows no context: its
+// read then goes on until the process ends, which is at once.
+func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		payload []byte
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		payload, err := read()
+		done <- result{payload, err}
+	}()
+	select {
+	case r := <-done:
+		return r.payload, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func readFile(name string, most int) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,23 +30,23 @@ id is on standard error. - reads the request from standard input, @FILE from a
 file.
 
 With --json it prints request_id, status, attempt, duration_ms, plugin, and
-response or else error with code, message and details. A request that got no
-reply has another status: timeout, no_host, unreachable, not_sent, too_large,
-interrupted, closed or error.`,
+response or else error with code, message, details and hint. A request that got
+no reply has another status: timeout, no_host, unreachable, not_sent, malformed,
+too_large, interrupted, closed or error.`,
 		Example: `  rrclient request calculate '{"a":10,"b":5}'
   echo '{"a":10,"b":5}' | rrclient request calculate - --timeout 5s
   rrclient request calculate @sum.json --key account-17 --json`,
-		Args:              cobra.ExactArgs(2),
+		Args:              cli.Args("TOPIC", "JSON|-|@FILE"),
 		ValidArgsFunction: completeTopics(g),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.Load()
 			if err != nil {
 				return err
 			}
-			if timeout < time.Millisecond {
-				return cli.Usage(fmt.Errorf("--timeout %s is below 1ms", timeout))
+			if err := checkTimeout(timeout); err != nil {
+				return cli.Usage(err)
 			}
-			payload, err := readPayload(args[1], cmd.InOrStdin(), cfg.Host.MaxPayload)
+			payload, err := readPayload(cmd.Context(), args[1], cmd.InOrStdin(), cfg.Host.MaxPayload)
 			if err != nil {
 				return err
 			}
@@ -53,10 +54,7 @@ interrupted, closed or error.`,
 			if cmd.Flags().Changed("key") {
 				r.Key = []byte(key)
 			}
-			if !quiet {
-				fmt.Fprintln(cmd.ErrOrStderr(), "request_id:", r.ID)
-			}
-			reply, err := send(cmd, cfg, r)
+			reply, err := send(cmd, cfg, r, quiet)
 			out := cmd.OutOrStdout()
 			switch {
 			case g.JSON:
@@ -77,12 +75,16 @@ interrupted, closed or error.`,
 	return c
 }
 
-func send(cmd *cobra.Command, cfg config.Config, r client.Request) (client.Reply, error) {
+// send tells the id once there is somebody to send to.
+func send(cmd *cobra.Command, cfg config.Config, r client.Request, quiet bool) (client.Reply, error) {
 	c, err := open(cmd.Context(), cfg, r.Timeout)
 	if err != nil {
 		return client.Reply{}, err
 	}
 	defer c.Close()
+	if !quiet {
+		fmt.Fprintln(cmd.ErrOrStderr(), "request_id:", r.ID)
+	}
 	reply, err := c.Do(cmd.Context(), r)
 	return reply, failed(err)
 }
@@ -113,6 +115,7 @@ type answerError struct {
 	Code    string          `json:"code"`
 	Message string          `json:"message"`
 	Details json.RawMessage `json:"details,omitempty"`
+	Hint    string          `json:"hint,omitempty"`
 }
 
 func answerOf(r client.Request, reply client.Reply, err error) answer {
@@ -140,8 +143,9 @@ func errorOf(err error) *answerError {
 	case errors.As(err, &handler):
 		return &answerError{Code: handler.Code, Message: handler.Message, Details: handler.Details}
 	case errors.As(err, &rejected):
-		return &answerError{Code: string(rejected.Status), Message: rejected.Message, Details: rejected.Details}
+		return &answerError{Code: string(rejected.Status), Message: rejected.Message, Details: rejected.Details, Hint: rejected.Hint}
 	}
-	text, _ := cli.Split(err)
-	return &answerError{Code: nameOf(err), Message: text}
+	text, hint := cli.Split(err)
+	name := nameOf(err)
+	return &answerError{Code: name, Message: strings.TrimPrefix(text, name+": "), Hint: hint}
 }
