@@ -124,9 +124,11 @@ func (l *brokerLog) retention(ctx context.Context, cfg config.Config, topics []s
 		}
 		kept := defaultRetention
 		// Not being allowed to ask is no reason to stop.
-		entries, err := l.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms"}})
-		if err == nil {
-			for _, e := range entries {
+		found, err := l.admin.DescribeConfigs([]*sarama.ConfigResource{
+			{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms"}},
+		}, sarama.DescribeConfigsOptions{})
+		if err == nil && len(found) == 1 {
+			for _, e := range found[0].Configs {
 				if ms, err := strconv.ParseInt(e.Value, 10, 64); err == nil && e.Name == "retention.ms" {
 					kept = time.Duration(1<<63 - 1) // -1: for ever
 					if ms >= 0 && ms < int64(kept/time.Millisecond) {

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -126,17 +125,23 @@ func (t *topicCheck) partitions(m *sarama.TopicMetadata) {
 
 // settings looks at those that lose, expire or refuse records.
 func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: t.spec.Name})
-	if errors.Is(err, sarama.ErrTopicAuthorizationFailed) {
-		t.bad("this login may not read its settings", "grant DescribeConfigs on the topic")
-		return nil
-	}
+	found, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: t.spec.Name}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
 		return err
 	}
 	value := map[string]string{}
-	for _, e := range entries {
-		value[e.Name] = e.Value
+	for _, f := range found {
+		switch f.ErrorCode {
+		case sarama.ErrNoError:
+		case sarama.ErrTopicAuthorizationFailed:
+			t.bad("this login may not read its settings", "grant DescribeConfigs on the topic")
+			return nil
+		default:
+			return fmt.Errorf("settings of topic %s: %w", t.spec.Name, f.ErrorCode)
+		}
+		for _, e := range f.Configs {
+			value[e.Name] = e.Value
+		}
 	}
 	alter := func(setting string) string {
 		return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s", t.spec.Name, setting)

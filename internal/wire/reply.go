@@ -29,7 +29,7 @@ type Reply struct {
 	Payload []byte
 }
 
-// An ErrorBody, as JSON and sealed, is the body of every reply that has one and
+// An ErrorBody is the body, as JSON and sealed, of every reply that has one and
 // is not ok.
 type ErrorBody struct {
 	// Code is the author's own for handler_error, and else the status.

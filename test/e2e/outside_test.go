@@ -2,12 +2,9 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -51,20 +48,6 @@ func (s *site) outside(opts ...kgo.Opt) *kgo.Client {
 		s.t.Fatal(err)
 	}
 	return c
-}
-
-// tlsConfig trusts the certificates of one file.
-func tlsConfig(t *testing.T, ca string) *tls.Config {
-	t.Helper()
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		t.Fatalf("%s holds no certificate", ca)
-	}
-	return &tls.Config{RootCAs: roots}
 }
 
 // consumeAll reads the topics from their beginning to where they end now.
