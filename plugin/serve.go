@@ -126,11 +126,11 @@ func (s *service) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Client
 
 func programName() string { return filepath.Base(os.Args[0]) }
 
-// buildVersion is what Go wrote into the program; empty if it was no release.
+// buildVersion is the release that the program was built from, or empty.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "(devel)" {
+	if !ok {
 		return ""
 	}
-	return info.Main.Version
+	return stream.ReleaseOf(info)
 }

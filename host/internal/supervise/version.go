@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"rrhost/internal/stream"
 )
 
 // versionOf is the main module's version that Go wrote into the executable, if
@@ -18,7 +20,7 @@ func versionOf(path string) (string, error) {
 	}
 	defer f.Close()
 	if info, err := buildinfo.Read(f); err == nil {
-		if v := info.Main.Version; v != "" && v != "(devel)" {
+		if v := stream.ReleaseOf(info); v != "" {
 			return v, nil
 		}
 	}
