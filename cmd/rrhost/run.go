@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -50,6 +52,7 @@ func serve(ctx context.Context, cfg config.Config) error {
 	}
 	logger := host.NewLogger(cfg.Log)
 	cli.TuneSarama(logger)
+	collectLess()
 	h, err := host.New(cfg, host.WithLogger(logger))
 	if err != nil {
 		return cli.Usage(err)
@@ -64,6 +67,15 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return nil // stopped before it was up
 	}
 	return err
+}
+
+// collectLess trades some megabytes for time: a host keeps little beside what is
+// in flight, and at full rate a tenth of its time would go to collecting that.
+// The variable GOGC has the last word.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
 
 // narrate logs the host's beginning and end.
