@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -79,7 +77,7 @@ type Process struct {
 	cfg     Config
 	cmd     *command
 	client  *goplugin.Client
-	sockets string // private folder of this life
+	sockets *sockets
 	conn    *grpc.ClientConn
 
 	instance *stream.Instance
@@ -119,7 +117,7 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 
 // launch runs the executable and the handshake.
 func (p *Process) launch(ctx context.Context) (err error) {
-	if p.sockets, err = socketFolder(); err != nil {
+	if p.sockets, err = newSockets(); err != nil {
 		return err
 	}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
@@ -128,7 +126,7 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         !p.cfg.NoTLS,
 		SkipHostEnv:      true,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.sockets},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.sockets.dir},
 		StartTimeout:     time.Hour, // ctx bounds the start
 		Logger:           hclog.NewNullLogger(),
 		SyncStdout:       &lineLog{p: p, stream: "stdout"},
@@ -345,33 +343,10 @@ func (p *Process) discard() {
 		<-p.cmd.exited
 		p.cmd.closePipes()
 	}
-	if p.sockets != "" {
-		_ = os.RemoveAll(p.sockets)
+	if p.sockets != nil {
+		p.sockets.remove()
 	}
 }
 
 // shutdownGrace bounds a polite goodbye.
 const shutdownGrace = 3 * time.Second
-
-// socketFolder makes a private folder whose path is short enough for the sockets
-// in it: go-plugin adds up to 40 bytes.
-func socketFolder() (string, error) {
-	const added = 42
-	parents := []string{os.TempDir()}
-	if parents[0] != "/tmp" {
-		parents = append(parents, "/tmp")
-	}
-	var errs []error
-	for _, parent := range parents {
-		dir, err := os.MkdirTemp(parent, "rr") // 0700
-		if err == nil && len(dir)+added <= maxSocketPath {
-			return filepath.Clean(dir), nil
-		}
-		if err == nil {
-			_ = os.Remove(dir)
-			err = fmt.Errorf("%s is too long for the path of a unix socket (at most %d bytes): set TMPDIR to a shorter one", parent, maxSocketPath-added)
-		}
-		errs = append(errs, err)
-	}
-	return "", fmt.Errorf("make a folder for sockets: %w", errors.Join(errs...))
-}

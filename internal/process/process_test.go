@@ -68,8 +68,8 @@ func stop(t *testing.T, p *Process) error {
 	if alive(p.PID()) {
 		t.Errorf("process %d is alive after Stop", p.PID())
 	}
-	if _, err := os.Stat(p.sockets); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", p.sockets, err)
+	if _, err := os.Stat(p.sockets.dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", p.sockets.dir, err)
 	}
 	return err
 }
