@@ -16,8 +16,6 @@ import (
 
 // Ten times as many requests as may run at once, each of which sleeps for five
 // seconds, fill one partition; requests in another are answered as if alone.
-// (That a commit on an idle topic does not wait behind a fetch is tested in
-// internal/kafka.)
 func TestSleepersInOnePartitionDelayNoOther(t *testing.T) {
 	onBoth(t, func(t *testing.T, b backend) {
 		const concurrency, partitions = 16, 4
