@@ -38,7 +38,7 @@ func TestNothingIsLost(t *testing.T) {
 	}{
 		{"when the host is stopped and started again", 900, restart(syscall.SIGTERM), nil},
 		{"when the host is killed and started again", 900, restart(syscall.SIGKILL), func(r report) bool { return r.Redelivered }},
-		{"when a plugin is killed", 10, killPlugin, func(r report) bool { return r.Attempt == 2 }},
+		{"when a plugin is killed", 40, killPlugin, func(r report) bool { return r.Attempt == 2 }},
 	}
 	onBoth(t, func(t *testing.T, b backend) {
 		for _, fault := range faults {
@@ -75,17 +75,25 @@ func restart(signal syscall.Signal) func(t *testing.T, s *site, l *load) {
 	}
 }
 
+// killPlugin kills the plugin, again if it had nothing to do at that moment: on a
+// busy machine most of what is in flight may wait elsewhere.
 func killPlugin(t *testing.T, s *site, l *load) {
-	was := l.pid.Load()
-	if err := syscall.Kill(int(was), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	until(t, 30*time.Second, func() string {
-		if l.pid.Load() == was {
-			return "no other plugin process has answered"
+	for range 4 {
+		was := l.pid.Load()
+		if err := syscall.Kill(int(was), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
 		}
-		return ""
-	})
+		// What it took along comes first.
+		until(t, 30*time.Second, func() string {
+			if l.pid.Load() == was {
+				return "no other plugin process has answered"
+			}
+			return ""
+		})
+		if l.retried.Load() > 0 {
+			return
+		}
+	}
 }
 
 // While Cassandra is away, requests are answered as ever; the trail catches up.

@@ -76,10 +76,11 @@ type load struct {
 	client *client.Client
 	topic  string
 
-	ended atomic.Int64 // calls that have
-	pid   atomic.Int64 // of the plugin that answered last
-	stop  chan struct{}
-	over  sync.WaitGroup
+	ended   atomic.Int64 // calls that have
+	retried atomic.Int64 // of them, answered at a second attempt
+	pid     atomic.Int64 // of the plugin that answered last
+	stop    chan struct{}
+	over    sync.WaitGroup
 
 	mu    sync.Mutex
 	calls []call
@@ -121,6 +122,9 @@ func (l *load) work(o order) {
 		o.Nonce = c.nonce
 		c.report, c.err = client.Call[report](context.Background(), l.client, l.topic, o, client.WithRequestID(c.id), client.WithTimeout(patience))
 		if c.err == nil {
+			if c.report.Attempt > 1 {
+				l.retried.Add(1)
+			}
 			l.pid.Store(int64(c.report.PID))
 		} else {
 			time.Sleep(50 * time.Millisecond) // where there is no broker, calls fail at once

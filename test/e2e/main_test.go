@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/gocql/gocql"
 )
 
 // binaries is where the programs of this run are built.
@@ -23,11 +26,29 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if address := os.Getenv("RRHOST_TEST_CASSANDRA"); address != "" {
+		dropKeyspace(address) // one of our own ends with us
+	}
 	if err := os.RemoveAll(binaries); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// dropKeyspace leaves a Cassandra that others use as it was, if it can.
+func dropKeyspace(address string) {
+	cluster := gocql.NewCluster(address)
+	cluster.Timeout, cluster.ConnectTimeout = 30*time.Second, 10*time.Second
+	cluster.NumConns = 1
+	session, err := cluster.CreateSession()
+	if err == nil {
+		defer session.Close()
+		err = session.Query("DROP KEYSPACE IF EXISTS " + keyspace).Exec()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "the keyspace %s stays: %v\n", keyspace, err)
+	}
 }
 
 // build builds all programs once.

@@ -48,13 +48,16 @@ func realWith(cassandra string) backend {
 
 func kafkaAndCassandra(s *site, brokers, cassandra string) map[string]string {
 	return map[string]string{
-		"kafka":      fmt.Sprintf("brokers = [%s]\ngroup = \"workers-%s\"\n", quoted(brokers), s.suffix),
-		"encryption": "key = \"file:key\"\n",
-		"audit":      "store = \"cassandra\"\n",
-		// Keyspaces are alike but for their name, and the fewest are made.
-		"audit.cassandra": fmt.Sprintf("hosts = [%q]\nkeyspace = \"e2e_%s\"\n", cassandra, s.suffix),
+		"kafka":           fmt.Sprintf("brokers = [%s]\ngroup = \"workers-%s\"\n", quoted(brokers), s.suffix),
+		"encryption":      "key = \"file:key\"\n",
+		"audit":           "store = \"cassandra\"\n",
+		"audit.cassandra": fmt.Sprintf("hosts = [%q]\nkeyspace = %q\n", cassandra, keyspace),
 	}
 }
+
+// keyspace is one for all sites, since Cassandra is slow at making tables; what
+// rows are a site's is told by their topics.
+var keyspace = "e2e_" + strings.ToLower(rand.Text()[:12])
 
 // quoted makes a TOML list's items of a comma-separated list.
 func quoted(list string) string {
