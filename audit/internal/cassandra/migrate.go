@@ -153,7 +153,7 @@ func ensureKeyspace(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	defer session.Close()
-	there, err := exists(ctx, session, "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", keyspaceOf(cfg))
+	there, err := keyspaceExists(ctx, session, cfg)
 	if err != nil || there {
 		return err
 	}
@@ -161,6 +161,10 @@ func ensureKeyspace(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("cassandra: create keyspace: %w", err)
 	}
 	return session.AwaitSchemaAgreement(ctx)
+}
+
+func keyspaceExists(ctx context.Context, session gocqlx.Session, cfg config.Config) (bool, error) {
+	return exists(ctx, session, "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", keyspaceOf(cfg))
 }
 
 // upToDate says whether nothing is left to do. It changes nothing, so that a
@@ -180,19 +184,18 @@ func upToDate(ctx context.Context, session gocqlx.Session, cfg config.Config) (b
 // checkMigrated returns nil if all migrations of this version are applied, and
 // perhaps later ones.
 func checkMigrated(ctx context.Context, session gocqlx.Session, cfg config.Config) error {
-	there, err := exists(ctx, session, "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'gocqlx_migrate'",
-		keyspaceOf(cfg))
-	if err != nil {
-		return err
-	}
-	if !there {
-		return fmt.Errorf("cassandra: %w", ErrNotMigrated)
-	}
 	var applied []migrate.Info
 	bound, cancel := bounded(ctx)
 	defer cancel()
 	// Not migrate.List, which makes its table: a reader may not.
-	if err := session.ContextQuery(bound, "SELECT name, done FROM gocqlx_migrate", nil).SelectRelease(&applied); err != nil {
+	err := session.ContextQuery(bound, "SELECT name, done FROM gocqlx_migrate", nil).SelectRelease(&applied)
+	// To look in system_schema first would not do: a table is listed there before
+	// it can be read.
+	var refused gocql.RequestError
+	if errors.As(err, &refused) && refused.Code() == gocql.ErrCodeInvalid {
+		return fmt.Errorf("cassandra: %w: %s", ErrNotMigrated, refused.Message())
+	}
+	if err != nil {
 		return fmt.Errorf("cassandra: migrations: %w", err)
 	}
 	done := map[string]int{}

@@ -94,6 +94,9 @@ func TestNewerSchemaIsAccepted(t *testing.T) {
 
 func TestOpenBeforeMigration(t *testing.T) {
 	cfg := keyspace(t)
+	if _, err := Open(t.Context(), cfg, "g"); !errors.Is(err, ErrNotMigrated) {
+		t.Errorf("no keyspace: %v", err)
+	}
 	if err := ensureKeyspace(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,12 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/gocql/gocql"
 	"github.com/scylladb/gocqlx/v2"
 
 	"rrhost/config"
@@ -33,7 +35,7 @@ type claim struct {
 // Open connects to a keyspace that is migrated; else the error is
 // [ErrNotMigrated]. It changes nothing.
 func Open(ctx context.Context, cfg config.Config, group string) (*Store, error) {
-	session, err := connect(ctx, cfg, keyspaceOf(cfg))
+	session, err := connectMigrated(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +52,24 @@ func Open(ctx context.Context, cfg config.Config, group string) (*Store, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// connectMigrated is connect, and says so if the keyspace is missing: the driver
+// tells that as if no node could be reached.
+func connectMigrated(ctx context.Context, cfg config.Config) (gocqlx.Session, error) {
+	session, err := connect(ctx, cfg, keyspaceOf(cfg))
+	if !errors.Is(err, gocql.ErrNoConnectionsStarted) {
+		return session, err
+	}
+	outside, e := connect(ctx, cfg, "")
+	if e != nil {
+		return gocqlx.Session{}, err
+	}
+	defer outside.Close()
+	if there, e := keyspaceExists(ctx, outside, cfg); e != nil || there {
+		return gocqlx.Session{}, err
+	}
+	return gocqlx.Session{}, fmt.Errorf("cassandra: %w: there is no keyspace %s", ErrNotMigrated, keyspaceOf(cfg))
 }
 
 // Warning is what the configuration asks for and doesn't get, or empty.
