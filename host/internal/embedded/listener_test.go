@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -30,7 +31,7 @@ type readerConn struct {
 
 func (c readerConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
-func guard(r io.Reader) *guardedConn {
+func reading(r io.Reader) *guardedConn {
 	return &guardedConn{Conn: readerConn{Reader: r}, gone: func() {}}
 }
 
@@ -46,6 +47,7 @@ func TestGuardedConn(t *testing.T) {
 		{"a browser", []byte("GET / HTTP/1.1\r\n\r\n"), 0, errFrame},
 		{"TLS", []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), 0, errFrame},
 		{"four gigabytes", []byte{0xff, 0xff, 0xff, 0xff, 0, 18, 0, 0}, 0, errFrame},
+		{"more than a login takes", request(36, maxFrameBefore-7), 0, errFrame},
 		{"nothing in it", []byte{0, 0, 0, 0, 0, 18, 0, 0}, 0, errFrame},
 		{"a kind that Kafka does not have", request(999, 3), 0, errFrame},
 		{"the second is bad", append(bytes.Clone(good), request(-7, 1)...), len(good), errFrame},
@@ -56,7 +58,7 @@ func TestGuardedConn(t *testing.T) {
 			"at once":      bytes.NewReader(tt.sent),
 			"byte by byte": iotest.OneByteReader(bytes.NewReader(tt.sent)),
 		} {
-			got, err := io.ReadAll(guard(reader))
+			got, err := io.ReadAll(reading(reader))
 			if !errors.Is(err, tt.err) || !bytes.Equal(got, tt.sent[:tt.want]) {
 				t.Errorf("%s, %s: %d bytes, %v; want %d, %v", tt.name, name, len(got), err, tt.want, tt.err)
 			}
@@ -70,7 +72,7 @@ func FuzzGuardedConn(f *testing.F) {
 	f.Add([]byte{}, 1)
 	f.Fuzz(func(t *testing.T, sent []byte, step int) {
 		got := new(bytes.Buffer)
-		_, err := io.CopyBuffer(got, struct{ io.Reader }{guard(bytes.NewReader(sent))}, make([]byte, 1+uint(step)%64))
+		_, err := io.CopyBuffer(got, struct{ io.Reader }{reading(bytes.NewReader(sent))}, make([]byte, 1+uint(step)%64))
 		if !bytes.HasPrefix(sent, got.Bytes()) {
 			t.Fatal("what comes out is not what was sent")
 		}
@@ -85,6 +87,107 @@ func FuzzGuardedConn(f *testing.F) {
 			rest = rest[min(len(rest), 4+int(size)):]
 		}
 	})
+}
+
+// stubConn is a connection that takes all that is written.
+type stubConn struct{ readerConn }
+
+func (stubConn) Write(p []byte) (int, error)     { return len(p), nil }
+func (stubConn) SetReadDeadline(time.Time) error { return nil }
+
+// answer is a response to version 2 of SaslAuthenticate, with an error code.
+func answer(code byte) []byte { return []byte{0, 0, 0, 7, 0, 0, 0, 1, 0, 0, code} }
+
+// Large requests are let through once SCRAM's two steps are taken, and only then:
+// neither errors nor answers to other requests count, whatever they look like.
+func TestLoginOpensForLarge(t *testing.T) {
+	authenticate := request(36, 3)
+	authenticate[7] = 2
+	tests := []struct {
+		name    string
+		sent    [][]byte
+		answers [][]byte
+		opens   bool
+	}{
+		{"as clients do", [][]byte{request(18, 1), request(17, 1), authenticate, authenticate}, [][]byte{answer(0), answer(0), answer(0), answer(0)}, true},
+		{"one step", [][]byte{request(17, 1), authenticate}, [][]byte{answer(0), answer(0)}, false},
+		{"refused", [][]byte{request(17, 1), authenticate, authenticate}, [][]byte{answer(0), answer(0), answer(58)}, false},
+		{"other requests", [][]byte{request(18, 1), request(18, 1), request(18, 1)}, [][]byte{answer(0), answer(0), answer(0)}, false},
+		{"not answered yet", [][]byte{authenticate, authenticate, request(18, 1)}, [][]byte{answer(0)}, false},
+	}
+	for _, tt := range tests {
+		large := request(0, 2<<20)
+		all := bytes.Join(append(tt.sent, large), nil)
+		c := &guardedConn{Conn: stubConn{readerConn{Reader: bytes.NewReader(all)}}}
+		if _, err := io.ReadFull(c, make([]byte, len(all)-len(large))); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		for _, a := range tt.answers {
+			if _, err := c.Write(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rest, err := io.ReadAll(c)
+		if opened := err == nil && len(rest) == len(large); opened != tt.opens {
+			t.Errorf("%s: %d bytes let through, %v; want all: %t", tt.name, len(rest), err, tt.opens)
+		}
+	}
+}
+
+// The first request after the login may be the largest, with both libraries.
+func TestLargeAfterLogin(t *testing.T) {
+	cfg := settings(t)
+	start(t, &cfg)
+	c := client(t, cfg)
+	createTopic(t, c, "large", 1, nil)
+	value := strings.Repeat("x", 900_000)
+	produce(t, c, "large", 0, value, time.Now())
+	if _, _, err := saramaProducer(t, cfg).SendMessage(&sarama.ProducerMessage{Topic: "large", Value: sarama.StringEncoder(value)}); err != nil {
+		t.Error(err)
+	}
+}
+
+// More connections than the most are closed, until others have left.
+func TestTooManyConnections(t *testing.T) {
+	l, err := listenOn(t, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.conns = maxConns - 1
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	accepted := make(chan net.Conn)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial()
+	last := <-accepted
+	over := dial()
+	over.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := over.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one too many: %v, want its end", err)
+	}
+	last.Close()
+	last.Close() // as kfake does
+	dial()
+	(<-accepted).Close()
+	l.Close()
+	if _, more := <-accepted; more || l.conns != maxConns-1 {
+		t.Errorf("%d connections are counted, want %d", l.conns, maxConns-1)
+	}
 }
 
 // kfake dies of such bytes. The broker drops the connection and goes on.
