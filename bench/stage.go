@@ -55,7 +55,7 @@ func (s *stage) start(ctx context.Context, cassandra bool) error {
 		if env, err = s.service(ctx, "cassandra", "CASSANDRA_JVM=-XX:+UseG1GC", "--heap", "2g"); err != nil {
 			return err
 		}
-		s.cassandra = net.JoinHostPort(env["CASSANDRA_HOST"], env["CASSANDRA_PORT"])
+		s.cassandra = env["CASSANDRA_ADDRESS"]
 	}
 	cfg := sarama.NewConfig()
 	cfg.Version = sarama.V3_6_0_0
@@ -146,10 +146,17 @@ func (s *stage) contender(v variant) (worker func(context.Context) (stop func() 
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
-		if err := waitReady(ctx, ready); err != nil {
-			return nil, errors.Join(err, ending(cmd)())
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		if err := waitReady(ctx, ready, ended); err != nil {
+			return nil, errors.Join(err, cmd.Process.Kill())
 		}
-		return ending(cmd), nil
+		return func() error {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				return err
+			}
+			return <-ended
+		}, nil
 	}
 	return worker, []string{bin("requester"), "-config", file, "-topic", "adder-" + v.name}, nil
 }
@@ -191,7 +198,7 @@ level = "warn"
 	return file, "http://" + admin + "/readyz", os.WriteFile(file, []byte(text), 0o600)
 }
 
-func waitReady(ctx context.Context, url string) error {
+func waitReady(ctx context.Context, url string, ended <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
@@ -207,6 +214,8 @@ func waitReady(ctx context.Context, url string) error {
 		}
 		select {
 		case <-tick.C:
+		case err := <-ended:
+			return fmt.Errorf("rrhost ended: %w", err)
 		case <-ctx.Done():
 			return fmt.Errorf("rrhost was not ready in time: %w", ctx.Err())
 		}
