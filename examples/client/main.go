@@ -21,5 +21,8 @@ func main() {
 	}
 	defer c.Close()
 	total, err := client.Call[map[string]float64](context.Background(), c, "calculate", map[string]float64{"a": 10, "b": 5})
-	fmt.Println(total["result"], err)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(total["result"])
 }

@@ -1,41 +1,29 @@
-// worker answers requests to the topic calculate in its own process.
+// Worker answers requests to the topic calculate in its own process, over the embedded broker.
 package main
 
 import (
 	"context"
+	"errors"
 	"log"
+	"os"
 	"os/signal"
-	"syscall"
 
 	"rrhost/config"
 	"rrhost/host"
 	"rrhost/plugin"
 )
 
-type sum struct{ A, B float64 }
-type total struct {
-	Result float64 `json:"result"`
-}
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	cfg, err := config.Load("config.toml")
+	add := func(_ context.Context, in struct{ A, B float64 }) (map[string]float64, error) {
+		return map[string]float64{"result": in.A + in.B}, nil
+	}
+	h, err := host.New(config.Config{}, host.WithHandler(plugin.Handle("calculate", add)))
+	if err = errors.Join(err, config.Config{}.MakeKey()); err == nil {
+		err = h.Run(ctx) // until Ctrl-C
+	}
 	if err != nil {
-		log.Fatal(err)
-	}
-	cfg.Topics = nil // instead, one for each handler
-	if err := cfg.MakeKey(); err != nil {
-		log.Fatal(err)
-	}
-	calculate := plugin.Handle("calculate", func(_ context.Context, in sum) (total, error) {
-		return total{in.A + in.B}, nil
-	})
-	h, err := host.New(cfg, host.WithHandler(calculate))
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := h.Run(ctx); err != nil { // until a signal
 		log.Fatal(err)
 	}
 }
