@@ -55,6 +55,12 @@ false.`,
 					}
 				}
 			case show:
+				if cfg.IsEmbedded() {
+					// No tool but a host and its clients may log in there.
+					fmt.Fprintln(out, "# not needed: with the embedded broker, a host creates its topics. For a Kafka cluster at BROKERS:")
+					cfg.Kafka.Brokers = []string{"BROKERS"}
+					specs = kafka.Topics(cfg)
+				}
 				for _, line := range kafka.Commands(specs, cfg) {
 					fmt.Fprintln(out, line)
 				}
