@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	_ "modernc.org/sqlite" // the driver
 )
@@ -254,10 +255,9 @@ func Statements() []string {
 func withoutComments(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		code, _, found := strings.Cut(line, "--")
-		b.WriteString(code)
-		if found {
-			b.WriteByte('\n')
+		code, _, _ := strings.Cut(line, "--")
+		if code = strings.TrimRightFunc(code, unicode.IsSpace); code != "" {
+			b.WriteString(code + "\n")
 		}
 	}
 	return b.String()
