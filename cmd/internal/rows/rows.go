@@ -121,6 +121,9 @@ func said(row *audit.Row, ring *envelope.Ring) string {
 		return ""
 	case err != nil:
 		sealed := fmt.Sprintf("(sealed, %d bytes, key %.8s)", len(row.Payload), row.KeyID)
+		if row.KeyID == "" {
+			sealed = fmt.Sprintf("(not sealed, %d bytes)", len(row.Payload))
+		}
 		if row.Error != "" && row.Error != row.Status { // stored readable
 			sealed = cli.Line(row.Error) + "  " + sealed
 		}

@@ -24,6 +24,8 @@ func TestText(t *testing.T) {
 		{"request without outcome, sealed", audit.Row{Time: at, Type: audit.TypeRequest, Topic: "t", RequestTopic: "t", RequestID: "id",
 			Status: audit.StatusNoOutcome, Payload: make([]byte, 70), KeyID: "0123456789abcdef"},
 			"2026-01-31T12:00:00.005Z  request      t/0/0  id  no_outcome  (sealed, 70 bytes, key 01234567)"},
+		{"no seal", audit.Row{Time: at, Type: audit.TypeRequest, Topic: "t", RequestTopic: "t", RequestID: "id", Payload: []byte("hello!")},
+			"2026-01-31T12:00:00.005Z  request      t/0/0  id  (not sealed, 6 bytes)"},
 		{"second attempt, error readable", audit.Row{Time: at, Type: audit.TypeResponse, Topic: "r", RequestTopic: "t", RequestID: "id",
 			Status: "handler_error", Error: "no such account", DurationMS: 12, Attempt: 2, Plugin: "p v1", Payload: make([]byte, 70), KeyID: "0123456789abcdef"},
 			"2026-01-31T12:00:00.005Z  response     r/0/0  id  t  handler_error  12ms  attempt 2  p v1  no such account  (sealed, 70 bytes, key 01234567)"},
