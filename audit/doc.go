@@ -9,4 +9,8 @@
 //
 // What Kafka dropped before it was stored is a row too, of type [TypeGap], with
 // the exact offsets.
+//
+// How far sarama may unpack a batch is one number for the process, which is the
+// program's to set and not this package's: sarama.MaxDecompressedBatchSize.
+// rrhost sets 64 MiB.
 package audit

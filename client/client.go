@@ -9,6 +9,10 @@
 // Payloads are sealed before they leave the process and opened when they are
 // back. Every error of a call names the request, by the id under which the
 // host's log and the audit trail know it.
+//
+// How far sarama may unpack a batch is one number for the process, which is the
+// program's to set and not this package's: sarama.MaxDecompressedBatchSize.
+// rrclient sets 64 MiB.
 package client
 
 import (
