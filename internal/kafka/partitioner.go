@@ -1,6 +1,12 @@
 package kafka
 
-import "github.com/IBM/sarama"
+import (
+	"fmt"
+
+	"github.com/IBM/sarama"
+
+	"rrhost/internal/wire"
+)
 
 // partitioner chooses a message's partition: what is pinned goes where it was
 // told, what has a key goes where the Java client would put it (murmur2), and
@@ -9,20 +15,21 @@ import "github.com/IBM/sarama"
 // Taking turns and not sticking to one partition per batch: the workers of all
 // partitions share the work even when only a few requests are under way.
 type partitioner struct {
-	keyed sarama.Partitioner
-	next  int32
+	next int32
 }
 
-func newPartitioner(topic string) sarama.Partitioner {
-	return &partitioner{keyed: sarama.NewMurmur2Partitioner(topic)}
-}
+func newPartitioner(string) sarama.Partitioner { return new(partitioner) }
 
 func (p *partitioner) Partition(m *sarama.ProducerMessage, n int32) (int32, error) {
 	if pinned(m) {
 		return m.Partition, nil
 	}
 	if m.Key != nil {
-		return p.keyed.Partition(m, n)
+		key, err := m.Key.Encode()
+		if err != nil {
+			return 0, fmt.Errorf("encode the key: %w", err)
+		}
+		return wire.Partition(key, n), nil
 	}
 	p.next++
 	if p.next >= n {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -86,18 +85,6 @@ func NewInstance(about About, maxReply int) *Instance {
 
 // About returns what the plugin said of itself.
 func (i *Instance) About() About { return i.about }
-
-// Has reports whether the plugin has a handler of this name.
-func (i *Instance) Has(handler string) bool {
-	return slices.ContainsFunc(i.about.Handlers, func(h HandlerInfo) bool { return h.Name == handler })
-}
-
-// InFlight is the number of requests without a result.
-func (i *Instance) InFlight() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return len(i.calls)
-}
 
 // Start sends a request on its way and returns its number, for [Instance.Cancel].
 // It never blocks. done is called exactly once, mostly from the goroutine that

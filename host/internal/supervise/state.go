@@ -12,7 +12,6 @@ type StateName string
 // The states of a plugin.
 const (
 	StateFound      StateName = "found"       // not started yet
-	StateVerified   StateName = "verified"    // its bytes are those that may run
 	StateStarting   StateName = "starting"    // the process is on its way to ready
 	StateReady      StateName = "ready"       // it takes requests
 	StateDraining   StateName = "draining"    // it takes no more and finishes what runs
