@@ -29,7 +29,7 @@ demo: build plugins ## a host, a plugin, one request and its audit rows; needs G
 test: norace ## every test, on a real Kafka and a real Cassandra (see scripts/services)
 	scripts/services/with.sh $(GO) test $(TESTFLAGS) ./...
 
-test-fast: norace ## the tests that need Go alone, in under two minutes
+test-fast: norace ## the tests that need Go alone
 	RRHOST_TEST_FAST=1 $(GO) test $(RACE) -timeout 5m ./...
 
 .PHONY: norace
