@@ -28,12 +28,13 @@ func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*
 		Timeout: max(timeout, time.Millisecond), Sent: now,
 		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
 	}
-	if err := t.check(&req, extra); err != nil {
+	headers, err := t.headers(&req, extra)
+	if err != nil {
 		return nil, err
 	}
 	var room [512]byte
 	sealed := t.ring.Seal(make([]byte, 0, len(r.Payload)+envelope.Overhead), r.Payload, req.AppendAbout(room[:0]))
-	m := &sarama.ProducerMessage{Topic: r.Topic, Value: sarama.ByteEncoder(sealed), Headers: req.Headers(extra...)}
+	m := &sarama.ProducerMessage{Topic: r.Topic, Value: sarama.ByteEncoder(sealed), Headers: headers}
 	if r.Key != nil {
 		m.Key = sarama.ByteEncoder(r.Key)
 	}
@@ -43,24 +44,24 @@ func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*
 	return m, nil
 }
 
-// check refuses what a host would, which would leave the caller waiting, or with
-// a dead letter.
-func (t *transport) check(req *wire.Request, extra []sarama.RecordHeader) error {
+// headers of req. It refuses what a host would, which would leave the caller
+// waiting, or with a dead letter.
+func (t *transport) headers(req *wire.Request, extra []sarama.RecordHeader) ([]sarama.RecordHeader, error) {
 	switch {
 	case !wire.ValidTopic(req.Topic):
-		return fmt.Errorf("%w: %q cannot be the name of a topic, which has 1 to 249 of the characters a-z, A-Z, 0-9, . _ and -", ErrMalformed, req.Topic)
+		return nil, fmt.Errorf("%w: %q cannot be the name of a topic, which has 1 to 249 of the characters a-z, A-Z, 0-9, . _ and -", ErrMalformed, req.Topic)
 	case strings.HasSuffix(req.Topic, wire.DeadLetterSuffix):
-		return fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, req.Topic, strings.TrimSuffix(req.Topic, wire.DeadLetterSuffix))
+		return nil, fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, req.Topic, strings.TrimSuffix(req.Topic, wire.DeadLetterSuffix))
 	case req.Topic == t.replyTopic:
-		return fmt.Errorf("%w: %s is for replies", ErrMalformed, req.Topic)
+		return nil, fmt.Errorf("%w: %s is for replies", ErrMalformed, req.Topic)
 	case req.Timeout > wire.MaxTimeout:
-		return fmt.Errorf("%w: the timeout of %s is above %s, the most that a requester may wait", ErrMalformed, req.Timeout, wire.MaxTimeout)
+		return nil, fmt.Errorf("%w: the timeout of %s is above %s, the most that a requester may wait", ErrMalformed, req.Timeout, wire.MaxTimeout)
 	}
-	err := req.Validate(extra...)
+	headers, err := req.ValidHeaders(extra...)
 	if errors.Is(err, wire.ErrHeaders) {
-		return fmt.Errorf("%w: %w (at most %d with %d bytes, the protocol's own included)", ErrTooLarge, err, wire.MaxHeaders, wire.MaxHeaderBytes)
+		return nil, fmt.Errorf("%w: %w (at most %d with %d bytes, the protocol's own included)", ErrTooLarge, err, wire.MaxHeaders, wire.MaxHeaderBytes)
 	}
-	return err
+	return headers, err
 }
 
 // extraHeaders are the caller's headers as a record takes them.

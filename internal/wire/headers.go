@@ -23,8 +23,8 @@ func (f *field) only() ([]byte, bool) { return f.value, f.count == 1 }
 // withinBounds checks count and size of all headers, before anything else is
 // done with them.
 func withinBounds(headers []*sarama.RecordHeader, maxCount, maxBytes int) error {
-	if len(headers) > maxCount {
-		return fmt.Errorf("%w are too many", ErrHeaders)
+	if len(headers) > maxCount { // without looking at each
+		return bounded(len(headers), 0, maxCount, maxBytes)
 	}
 	size := 0
 	for _, h := range headers {
@@ -33,7 +33,14 @@ func withinBounds(headers []*sarama.RecordHeader, maxCount, maxBytes int) error 
 		}
 		size += len(h.Key) + len(h.Value)
 	}
-	if size > maxBytes {
+	return bounded(len(headers), size, maxCount, maxBytes)
+}
+
+func bounded(count, size, maxCount, maxBytes int) error {
+	switch {
+	case count > maxCount:
+		return fmt.Errorf("%w are too many", ErrHeaders)
+	case size > maxBytes:
 		return fmt.Errorf("%w are too large", ErrHeaders)
 	}
 	return nil

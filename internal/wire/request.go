@@ -169,9 +169,26 @@ func (r *Request) salvage(f *[reqSlots]field) {
 	}
 }
 
-// Validate reports what a host would find malformed in r, sent with extra, and
-// what [Request.Headers] would have to bend to get it on the wire.
-func (r *Request) Validate(extra ...sarama.RecordHeader) error {
+// ValidHeaders returns r's [Request.Headers] with extra, or what a host would
+// find malformed in them, or what had to be bent to get them on the wire.
+func (r *Request) ValidHeaders(extra ...sarama.RecordHeader) ([]sarama.RecordHeader, error) {
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	for i := range extra {
+		if slot := requestSlot(extra[i].Key); slot >= 0 {
+			return nil, malformed(requestNames[slot], "is no name for a header of the caller's")
+		}
+	}
+	headers := r.Headers(extra...)
+	size := 0
+	for i := range headers {
+		size += len(headers[i].Key) + len(headers[i].Value)
+	}
+	return headers, bounded(len(headers), size, MaxHeaders, MaxHeaderBytes)
+}
+
+func (r *Request) validate() error {
 	switch {
 	case !validTopic(r.Topic):
 		return malformed("the request topic", topicProblem)
@@ -192,17 +209,7 @@ func (r *Request) Validate(extra ...sarama.RecordHeader) error {
 	case r.Tracestate != "" && !validTrace(r.Tracestate):
 		return malformed(HeaderTracestate, traceProblem)
 	}
-	for i := range extra {
-		if slot := requestSlot(extra[i].Key); slot >= 0 {
-			return malformed(requestNames[slot], "is no name for a header of the caller's")
-		}
-	}
-	headers := r.Headers(extra...)
-	pointers := make([]*sarama.RecordHeader, len(headers))
-	for i := range headers {
-		pointers[i] = &headers[i]
-	}
-	return withinBounds(pointers, MaxHeaders, MaxHeaderBytes)
+	return nil
 }
 
 // Headers returns r's headers and then extra, which are the caller's: they must

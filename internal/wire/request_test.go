@@ -94,7 +94,7 @@ func TestDecodeRequestTwice(t *testing.T) {
 	}
 }
 
-// randomRequest is any request that Validate takes.
+// randomRequest is any request that ValidHeaders takes.
 func randomRequest(rng *rand.Rand) Request {
 	text := func(alphabet string, most int) string {
 		b := make([]byte, 1+rng.IntN(most))
@@ -131,7 +131,7 @@ func TestRequestRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		want := randomRequest(rng)
-		if err := want.Validate(); err != nil {
+		if _, err := want.ValidHeaders(); err != nil {
 			t.Fatalf("%+v: %v", want, err)
 		}
 		got, err := DecodeRequest(&sarama.ConsumerMessage{Topic: want.Topic, Key: want.Key, Value: want.Payload, Headers: received(want.Headers())})
@@ -147,7 +147,7 @@ func TestRequestExtraHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	extra := sarama.RecordHeader{Key: []byte("tenant"), Value: []byte("7")}
-	if err := r.Validate(extra); err != nil {
+	if _, err := r.ValidHeaders(extra); err != nil {
 		t.Error(err)
 	}
 	if got := pairsOf(r.Headers(extra)); !slices.Equal(got, append(slices.Clone(requestPairs), pair{"tenant", "7"})) {
@@ -161,7 +161,7 @@ func TestRequestExtraHeaders(t *testing.T) {
 	}
 }
 
-func TestRequestValidate(t *testing.T) {
+func TestRequestValidHeaders(t *testing.T) {
 	tests := map[string]struct {
 		change func(*Request)
 		extra  []sarama.RecordHeader
@@ -190,7 +190,7 @@ func TestRequestValidate(t *testing.T) {
 		if tt.change != nil {
 			tt.change(&r)
 		}
-		err = r.Validate(tt.extra...)
+		_, err = r.ValidHeaders(tt.extra...)
 		if !errors.Is(err, ErrMalformed) || !strings.HasPrefix(err.Error(), "malformed: "+tt.blames+" ") {
 			t.Errorf("%s: %v, want %s blamed", name, err, tt.blames)
 		}
