@@ -87,6 +87,7 @@ func (s *Server) Handle(conn proto.Handler_HandleServer) error {
 		running: make(map[uint64]context.CancelFunc),
 		wake:    make(chan struct{}, 1), quit: make(chan struct{}), left: make(chan struct{}),
 		done: make(chan struct{}),
+		idle: make(chan taken),
 	}
 	s.mu.Lock()
 	if s.open != nil || s.leaving {
@@ -119,6 +120,12 @@ func (s *Server) Leave() <-chan struct{} {
 	return s.open.done
 }
 
+// taken is a request that was accepted, with its context.
+type taken struct {
+	ctx context.Context
+	*proto.Request
+}
+
 // A session is one Handle call.
 type session struct {
 	server   *Server
@@ -133,6 +140,7 @@ type session struct {
 	leaving bool
 	bye     bool // a goodbye is to go out
 
+	idle chan taken // to a goroutine that has finished its request
 	wake chan struct{}
 	quit chan struct{} // closed when all results are queued
 	left chan struct{} // closed by leave
@@ -187,7 +195,11 @@ func (s *session) take(frame *proto.RequestFrame) {
 		s.running[r.Number] = cancel
 		s.last = max(s.last, r.Number)
 		s.handlers.Add(1)
-		go s.handle(ctx, r)
+		select {
+		case s.idle <- taken{ctx, r}:
+		default:
+			go s.work(taken{ctx, r})
+		}
 	}
 	for _, number := range frame.Cancels {
 		if cancel := s.running[number]; cancel != nil {
@@ -202,9 +214,23 @@ func timeout(us uint64) time.Duration {
 	return time.Duration(min(us, uint64(longest/time.Microsecond))) * time.Microsecond
 }
 
+// work handles t, and then what take has for it. There are as many of these
+// goroutines as requests ran at once at most: a new one for each would have to
+// grow its stack each time. The stream's end ends them.
+func (s *session) work(t taken) {
+	for {
+		s.handle(t)
+		select {
+		case t = <-s.idle:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
 // handle runs one request and queues its result, also that of a handler that
 // ends its goroutine.
-func (s *session) handle(ctx context.Context, r *proto.Request) {
+func (s *session) handle(r taken) {
 	res := handler.Result{Err: handler.Abandoned()}
 	defer func() {
 		s.finish(r.Number, res)
@@ -215,7 +241,7 @@ func (s *session) handle(ctx context.Context, r *proto.Request) {
 		res.Err = handler.NoHandler(r.Handler, s.server.names)
 		return
 	}
-	res = h.Run(ctx, handler.Info{
+	res = h.Run(r.ctx, handler.Info{
 		RequestID: r.RequestId, Topic: r.Topic, Handler: r.Handler,
 		Attempt: int(r.Attempt), Redelivered: r.Redelivered,
 		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
