@@ -47,9 +47,8 @@ type Config struct {
 	Replies    Replies
 	Audit      Audit
 	Plugins    Plugins
-	// Plugin holds the [plugin.NAME.config] sections, by plugin name, as
-	// decoded TOML; they are the plugin's own.
-	Plugin   map[string]map[string]any
+	// Plugin holds the [plugin.NAME] sections, by plugin name.
+	Plugin   map[string]Plugin
 	Embedded EmbeddedBroker
 	Host     Host
 	Admin    Admin
@@ -58,6 +57,8 @@ type Config struct {
 	// Dir is the folder of the file; relative paths in it are relative to Dir.
 	// Empty means the working directory.
 	Dir string
+
+	source *source // nil: no file
 }
 
 // WithDefaults returns c with every field that is zero set to its default.
@@ -201,11 +202,37 @@ type Cassandra struct {
 // Plugins is the [plugins] section.
 type Plugins struct {
 	Dir string // default "plugins"
+	// Store is the host's own folder for plugins: copies of what it runs, by
+	// digest, what it trusts, and its control socket. Default "data/plugins".
+	Store string
+	// Trust is "strict" (default): what others than the host's user could have
+	// written is not run. "dev" runs it, with a warning.
+	Trust string
+	// Verify is "off" (default), or "lock": only what `rrhost plugin trust` has
+	// noted is run.
+	Verify string
 	// Env lists the host's environment variables that plugins get beside PATH,
 	// HOME, TMPDIR, LANG and TZ.
 	Env []string
 	// StartTimeout bounds the time from start to ready. Default 10 s.
 	StartTimeout time.Duration
+}
+
+// Plugin is a [plugin.NAME] section: what the operator decides for one plugin.
+type Plugin struct {
+	// Instances is how many processes share the plugin's requests. Default: what
+	// its plugin.toml says, else 1.
+	Instances int
+	// User is whom its processes run as, where the host is root. Default: as
+	// the host.
+	User string
+	// Memory in bytes, CPUs in thousandths of a processor, and OpenFiles bound
+	// each process. Zero means no bound. Only Linux bounds memory and CPUs.
+	Memory    int64
+	MilliCPUs int
+	OpenFiles int
+	// Config is the plugin's own section, [plugin.NAME.config], as decoded TOML.
+	Config map[string]any
 }
 
 // EmbeddedBroker is the [embedded] section.

@@ -98,7 +98,7 @@ func (c *Config) checkPlugins(f *faults) {
 	used := map[string]bool{}
 	for _, t := range c.Topics {
 		used[t.Plugin] = true
-		if c.Plugin[t.Plugin] == nil {
+		if _, has := c.Plugin[t.Plugin]; !has {
 			unread = append(unread, t.Plugin)
 		}
 	}

@@ -39,7 +39,7 @@ func Parse(name string, text []byte) (Config, error) {
 		return Config{}, &Error{File: name, Faults: []Fault{*fault}}
 	}
 	f := &faults{lines: l}
-	c := Config{Dir: filepath.Dir(name)}
+	c := Config{Dir: filepath.Dir(name), source: &source{name, l}}
 	readTable(f, "", tables, c.keys())
 	c.keysByReference(f)
 	c = c.WithDefaults()
@@ -48,6 +48,26 @@ func Parse(name string, text []byte) (Config, error) {
 		return Config{}, &Error{File: name, Faults: f.sorted()}
 	}
 	return c, nil
+}
+
+// source is the file that a Config was read from.
+type source struct {
+	file  string
+	lines *lines
+}
+
+// Place tells where a key stands, as in config.toml:12, for errors that are found
+// later. keys lead to it from the top: "plugin", "tax", "config", "countries"; of
+// those that are not in the file, the nearest counts. Empty without a file.
+func (c Config) Place(keys ...string) string {
+	if c.source == nil {
+		return ""
+	}
+	at := ""
+	for _, k := range keys {
+		at = join(at, k)
+	}
+	return fmt.Sprintf("%s:%d", c.source.file, c.source.lines.of(at))
 }
 
 // decode reads TOML. It takes what readLines has read without an error, so what

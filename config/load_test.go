@@ -295,9 +295,9 @@ func TestMistakes(t *testing.T) {
 
 		// plugins' own sections
 		{"plugin's key outside of config", "[plugin.a]\nrate = 1",
-			[]string{`config.toml:2: plugin.a.rate: is not a key of [plugin.a]; what is the plugin's own goes into [plugin.a.config]`}},
+			[]string{`config.toml:2: plugin.a.rate: is not a key of [plugin.a]; known there are instances, user, memory, millicpus, open_files, config; what is the plugin's own goes into [plugin.a.config]`}},
 		{"plugin without a table", "[plugin]\na = 1",
-			[]string{`config.toml:2: plugin.a: is a number, not a table; write [plugin.a.config]`}},
+			[]string{`config.toml:2: plugin.a: is a number, not a table; write [plugin.a], and its keys below it`}},
 		{"config that is no table", "[plugin.a]\nconfig = 1",
 			[]string{`config.toml:2: plugin.a.config: is a number, not a table; write [plugin.a.config], and its keys below it`}},
 		{"section of a hidden plugin", "[plugin.\".a\".config]\nb = 1",
@@ -389,7 +389,7 @@ func TestParse(t *testing.T) {
 		Encryption: Encryption{Open: []Secret{"file:a", "env:B"}},
 		Topics:     []Topic{{Name: "a", Timeout: 1500 * time.Millisecond}, {Name: "b", Plugin: "a", Handler: "b"}},
 		Audit:      Audit{Store: "cassandra", Cassandra: Cassandra{Hosts: []string{"c:9042"}, Migrate: &yes}},
-		Plugin:     map[string]map[string]any{"a": {"n": int64(1), "deep": map[string]any{"l": []any{1.5, true}}}},
+		Plugin:     map[string]Plugin{"a": {Config: map[string]any{"n": int64(1), "deep": map[string]any{"l": []any{1.5, true}}}}},
 		Embedded:   EmbeddedBroker{RetentionBytes: 5 << 20},
 		Host:       Host{MaxPayload: 2000, MaxInflightBytes: 2 << 30},
 		Admin:      Admin{Listen: ":0"},
@@ -447,10 +447,31 @@ admin.listen = ":0"`
 			if err != nil {
 				t.Fatal(err)
 			}
+			got.source = nil
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+func TestPlace(t *testing.T) {
+	c, err := Parse("etc/config.toml", []byte("[[topic]]\nname = \"a\"\n[plugin.a.config]\nrate = { \"odd key\" = 1 }\nlist = [\n  1,\n  2]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, keys := range map[string][]string{
+		"etc/config.toml:3": {"plugin", "a", "config", "missing"},
+		"etc/config.toml:4": {"plugin", "a", "config", "rate", "odd key"},
+		"etc/config.toml:5": {"plugin", "a", "config", "list"},
+		"etc/config.toml:1": {"nothing"},
+	} {
+		if got := c.Place(keys...); got != want {
+			t.Errorf("%v: %s, want %s", keys, got, want)
+		}
+	}
+	if got := (Config{}).Place("plugin"); got != "" {
+		t.Errorf("without a file: %s", got)
 	}
 }
 

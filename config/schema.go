@@ -23,7 +23,7 @@ func (c *Config) keys() []key {
 		section("replies", c.Replies.keys()),
 		section("audit", c.Audit.keys(store)),
 		section("plugins", c.Plugins.keys()),
-		pluginSections(&c.Plugin),
+		named("plugin", &c.Plugin, pluginName, (*Plugin).keys),
 		section("embedded", c.Embedded.keys()),
 		section("host", c.Host.keys()),
 		section("admin", c.Admin.keys()),
@@ -120,8 +120,22 @@ func (c *Cassandra) keys() []key {
 func (p *Plugins) keys() []key {
 	return []key{
 		text("dir", &p.Dir, "plugins", path),
+		text("store", &p.Store, "data/plugins", path),
+		text("trust", &p.Trust, "strict", oneOf("strict", "dev")),
+		text("verify", &p.Verify, "off", oneOf("off", "lock")),
 		texts("env", &p.Env, nil, variable),
 		duration("start_timeout", &p.StartTimeout, 10*time.Second, time.Millisecond, time.Hour),
+	}
+}
+
+func (p *Plugin) keys() []key {
+	return []key{
+		number("instances", &p.Instances, 0, 1, 1024),
+		text("user", &p.User, "", nil),
+		size("memory", &p.Memory, 0, 1<<20),
+		number("millicpus", &p.MilliCPUs, 0, 1, 1<<20),
+		number("open_files", &p.OpenFiles, 0, 16, 1<<20),
+		anything("config", &p.Config),
 	}
 }
 

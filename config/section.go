@@ -92,40 +92,59 @@ func sections[T any](name string, to *[]T, keys func(*T) []key) key {
 	}
 }
 
-// pluginSections is [plugin.NAME.config], whose content is the plugin's own.
-func pluginSections(to *map[string]map[string]any) key {
+// named is [name.ITEM] tables, by the name of the item, for which ok is the rule.
+func named[T any](name string, to *map[string]T, ok rule[string], keys func(*T) []key) key {
+	each := func(do func(item string, t *T)) {
+		for _, item := range slices.Sorted(maps.Keys(*to)) {
+			t := (*to)[item]
+			do(item, &t)
+			(*to)[item] = t
+		}
+	}
 	return key{
-		name: "plugin",
+		name:     name,
+		children: keys(new(T)),
 		read: func(f *faults, at string, v any) {
-			plugins, ok := asTable(f, at, v)
-			if !ok {
+			tables, isTable := asTable(f, at, v)
+			if !isTable {
 				return
 			}
-			*to = map[string]map[string]any{}
-			for _, name := range slices.Sorted(maps.Keys(plugins)) {
-				at := join(at, name)
-				m, ok := plugins[name].(map[string]any)
-				if !ok {
-					f.report(at, "is "+kind(plugins[name])+", not a table", "write ["+join(at, "config")+"]")
-					continue
-				}
-				for _, k := range slices.Sorted(maps.Keys(m)) {
-					if k != "config" {
-						f.report(join(at, k), "is not a key of ["+at+"]", "what is the plugin's own goes into ["+join(at, "config")+"]")
-					} else if own, ok := asTable(f, join(at, k), m[k]); ok {
-						(*to)[name] = own
-					}
+			*to = make(map[string]T)
+			for _, item := range slices.Sorted(maps.Keys(tables)) {
+				if m, isTable := asTable(f, join(at, item), tables[item]); isTable {
+					var t T
+					readTable(f, join(at, item), m, keys(&t))
+					(*to)[item] = t
 				}
 			}
 		},
-		fill: func() {},
+		fill: func() {
+			*to = maps.Clone(*to) // the caller's own stays as it was written
+			each(func(_ string, t *T) { fillAll(keys(t)) })
+		},
 		check: func(f *faults, at string) {
-			for _, name := range slices.Sorted(maps.Keys(*to)) {
-				if problem, want := pluginName(name); problem != "" {
-					f.report(join(at, name), problem, want)
+			each(func(item string, t *T) {
+				if problem, want := ok(item); problem != "" {
+					f.report(join(at, item), problem, want)
 				}
+				checkAll(f, join(at, item), keys(t))
+			})
+		},
+		empty: func() bool { return len(*to) == 0 },
+	}
+}
+
+// anything is a table whose content is not ours.
+func anything(name string, to *map[string]any) key {
+	return key{
+		name: name,
+		read: func(f *faults, at string, v any) {
+			if m, ok := asTable(f, at, v); ok {
+				*to = m
 			}
 		},
+		fill:  func() {},
+		check: func(*faults, string) {},
 		empty: func() bool { return len(*to) == 0 },
 	}
 }
@@ -214,7 +233,11 @@ func suggest(at, name string, keys []key) (near *key, want string) {
 	if homes := homesOf(plainName(name)); len(homes) > 0 {
 		return nil, "it belongs in " + strings.Join(homes, " or ")
 	}
-	return nil, "known there are " + strings.Join(names, ", ")
+	want = "known there are " + strings.Join(names, ", ")
+	if strings.HasPrefix(at, "plugin.") {
+		want += "; what is the plugin's own goes into [" + join(at, "config") + "]"
+	}
+	return nil, want
 }
 
 // nearest returns the one of names that name is but for case, dashes and a slip

@@ -152,7 +152,7 @@ func (h *Host) supervise(ctx context.Context, wg *sync.WaitGroup, s *server, fou
 	p := supervise.New(supervise.Config{
 		Name: found.Name, Path: found.Path, Dir: found.Dir, Version: found.Version,
 		Env: h.cfg.Plugins.Env, StartTimeout: h.cfg.Plugins.StartTimeout,
-		MaxPayload: h.cfg.Host.MaxPayload, Settings: h.cfg.Plugin[s.name],
+		MaxPayload: h.cfg.Host.MaxPayload, Settings: h.cfg.Plugin[s.name].Config,
 		Logger: h.logger.Named("plugin"),
 		Up: func(i *supervise.Instance) {
 			var have []string

@@ -13,6 +13,9 @@
 //                                         this client certificate
 //        RRHOST_MAX_MESSAGE=BYTES         largest gRPC message either side sends;
 //                                         raise the server's limits to it
+//        RRHOST_TOKEN=TEXT                if set: refuse, with UNAUTHENTICATED,
+//                                         every call whose metadata has not
+//                                         "rrhost-token" with this value
 //   2. The plugin listens on a new unix socket there, prints one line on stdout,
 //      flushes it, and from then on uses stdout for nothing else:
 //        1|1|unix|/path/of/the/socket|grpc|CERT
@@ -100,7 +103,10 @@ type DescribeResponse struct {
 	// SDK that the plugin is made with, such as "go 1.0.0".
 	Sdk string `protobuf:"bytes,3,opt,name=sdk,proto3" json:"sdk,omitempty"`
 	// Handlers in the plugin, at least one. Two of one name are an error.
-	Handlers      []*HandlerInfo `protobuf:"bytes,4,rep,name=handlers,proto3" json:"handlers,omitempty"`
+	Handlers []*HandlerInfo `protobuf:"bytes,4,rep,name=handlers,proto3" json:"handlers,omitempty"`
+	// JSON Schema of what Configure takes; empty if unknown. The host checks the
+	// section against it and shows each mistake with its line.
+	ConfigSchema  []byte `protobuf:"bytes,5,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +169,13 @@ func (x *DescribeResponse) GetHandlers() []*HandlerInfo {
 	return nil
 }
 
+func (x *DescribeResponse) GetConfigSchema() []byte {
+	if x != nil {
+		return x.ConfigSchema
+	}
+	return nil
+}
+
 type HandlerInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name that requests carry: 1 to 128 bytes that print, without white space.
@@ -170,8 +183,11 @@ type HandlerInfo struct {
 	// JSON Schemas of what the handler takes and returns; empty if unknown.
 	RequestSchema  []byte `protobuf:"bytes,2,opt,name=request_schema,json=requestSchema,proto3" json:"request_schema,omitempty"`
 	ResponseSchema []byte `protobuf:"bytes,3,opt,name=response_schema,json=responseSchema,proto3" json:"response_schema,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The plugin itself answers invalid_payload where a request does not fit
+	// request_schema. Otherwise the host does, before the plugin sees it.
+	ChecksPayload bool `protobuf:"varint,4,opt,name=checks_payload,json=checksPayload,proto3" json:"checks_payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HandlerInfo) Reset() {
@@ -223,6 +239,13 @@ func (x *HandlerInfo) GetResponseSchema() []byte {
 		return x.ResponseSchema
 	}
 	return nil
+}
+
+func (x *HandlerInfo) GetChecksPayload() bool {
+	if x != nil {
+		return x.ChecksPayload
+	}
+	return false
 }
 
 type ConfigureRequest struct {
@@ -754,16 +777,18 @@ var File_handler_proto protoreflect.FileDescriptor
 const file_handler_proto_rawDesc = "" +
 	"\n" +
 	"\rhandler.proto\x12\x10rrhost.plugin.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x8d\x01\n" +
+	"\x0fDescribeRequest\"\xb2\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
 	"\x03sdk\x18\x03 \x01(\tR\x03sdk\x129\n" +
-	"\bhandlers\x18\x04 \x03(\v2\x1d.rrhost.plugin.v1.HandlerInfoR\bhandlers\"q\n" +
+	"\bhandlers\x18\x04 \x03(\v2\x1d.rrhost.plugin.v1.HandlerInfoR\bhandlers\x12#\n" +
+	"\rconfig_schema\x18\x05 \x01(\fR\fconfigSchema\"\x98\x01\n" +
 	"\vHandlerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x0erequest_schema\x18\x02 \x01(\fR\rrequestSchema\x12'\n" +
-	"\x0fresponse_schema\x18\x03 \x01(\fR\x0eresponseSchema\"K\n" +
+	"\x0fresponse_schema\x18\x03 \x01(\fR\x0eresponseSchema\x12%\n" +
+	"\x0echecks_payload\x18\x04 \x01(\bR\rchecksPayload\"K\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\bsettings\x18\x01 \x01(\fR\bsettings\x12\x1b\n" +
 	"\tmax_reply\x18\x02 \x01(\rR\bmaxReply\"\x13\n" +

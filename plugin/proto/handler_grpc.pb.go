@@ -13,6 +13,9 @@
 //                                         this client certificate
 //        RRHOST_MAX_MESSAGE=BYTES         largest gRPC message either side sends;
 //                                         raise the server's limits to it
+//        RRHOST_TOKEN=TEXT                if set: refuse, with UNAUTHENTICATED,
+//                                         every call whose metadata has not
+//                                         "rrhost-token" with this value
 //   2. The plugin listens on a new unix socket there, prints one line on stdout,
 //      flushes it, and from then on uses stdout for nothing else:
 //        1|1|unix|/path/of/the/socket|grpc|CERT

@@ -57,29 +57,30 @@ type Job struct {
 	place   *list.Element // in the lane's waiting or suspects
 	at      *list.List    // which of the two
 	current *try          // while running
+	suspect bool          // it was begun as one
 	first   try
 }
 
-// A try is one time that a job was sent to an instance.
+// A try is one time that a job was sent to a member.
 type try struct {
 	job    *Job
-	on     Instance
-	number atomic.Uint64 // at on; 0 until known, cancelled once nobody wants it
+	at     *member
+	number atomic.Uint64 // there; 0 until known, cancelled once nobody wants it
 }
 
 const cancelled = ^uint64(0)
 
 // send starts t. The lane's lock is not held: done may be called right away.
 func (t *try) send(req stream.Request) {
-	number := t.on.Start(req, t.result)
+	number := t.at.on.Start(req, t.result)
 	if !t.number.CompareAndSwap(0, number) {
-		t.on.Cancel(number) // it was cancelled before its number was known
+		t.at.on.Cancel(number) // it was cancelled before its number was known
 	}
 }
 
 func (t *try) cancel() {
 	if number := t.number.Swap(cancelled); number != 0 && number != cancelled {
-		t.on.Cancel(number)
+		t.at.on.Cancel(number)
 	}
 }
 

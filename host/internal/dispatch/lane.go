@@ -6,6 +6,7 @@ package dispatch
 import (
 	"container/list"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,29 +30,40 @@ type Route struct {
 	Problem string // why there is none
 }
 
-// A Lane is the way to one plugin; all its topics share it.
+// A Lane is the way to one plugin; all its topics share it, and its instances
+// share the requests: each goes to the one with the least to do.
 //
 // After a crash, the requests that were in flight are suspects: each is begun
 // again alone, so that one that kills the plugin takes no other with it. Alone it
 // is until it ends, or for its part of [soloPhase]: slow handlers must not keep
 // everybody else waiting, and a request that kills does so early, as a rule. New
-// requests wait until all suspects are begun.
+// requests go to the other instances; where there is none, they wait until all
+// suspects are begun.
 type Lane struct {
 	name string
-	most int // of stuck handlers; beyond, nothing is begun
+	most int // of stuck handlers at an instance; beyond, nothing is begun there
 
-	mu       sync.Mutex       // guards all below, and the state of each job
-	instance Instance         // nil while the plugin is down
-	answers  string           // the plugin header of what it answers
-	routes   map[string]Route // by topic
-	cause    string           // why it is down
-	final    bool             // and waiting would not help
-	running  int              // jobs that run at instance
-	stuck    int              // handlers that run on although their request has ended
-	alone    *Job             // the suspect that runs alone now
-	solo     time.Duration    // how long each of the suspects may
-	suspects list.List        // of *Job
-	waiting  list.List        // of *Job
+	mu       sync.Mutex    // guards all below, and the state of each job
+	members  []*member     // the instances that are up
+	cause    string        // why there is none
+	final    bool          // and waiting would not help
+	alone    *Job          // the suspect that runs alone now
+	solo     time.Duration // how long each of the suspects may
+	suspects list.List     // of *Job
+	waiting  list.List     // of *Job
+}
+
+// A member is an instance in a lane, whose lock guards it.
+type member struct {
+	on      Instance
+	answers string           // the plugin header of what it answers
+	routes  map[string]Route // by topic
+	open    bool             // it takes requests
+	solo    bool             // but suspects alone
+	running int              // jobs
+	others  int              // of them, not begun as suspects
+	stuck   int              // handlers that run on although their request has ended
+	drained chan struct{}    // closed when it is not open and no job runs; nil if nobody asked
 }
 
 const (
@@ -62,8 +74,8 @@ const (
 )
 
 // NewLane makes the lane of a plugin that is not up yet. While most handlers run
-// on although their requests have ended, since they do not heed their context,
-// nothing more is begun.
+// on at an instance although their requests have ended, since they do not heed
+// their context, nothing more is begun there.
 func NewLane(plugin string, most int) *Lane {
 	return &Lane{name: plugin, most: most, cause: "it has not been started yet"}
 }
@@ -88,12 +100,13 @@ func (l *Lane) Start(req Request, done func(Outcome)) *Job {
 		done(o)
 		return j
 	}
-	if !l.open() || l.suspects.Len() > 0 {
+	m := l.pick()
+	if m == nil {
 		l.queue(j, &l.waiting)
 		l.mu.Unlock()
 		return j
 	}
-	s, ok := l.begin(j)
+	s, ok := l.begin(j, m)
 	l.mu.Unlock()
 	if ok {
 		s.try.send(s.req)
@@ -103,32 +116,80 @@ func (l *Lane) Start(req Request, done func(Outcome)) *Job {
 	return j
 }
 
-// Up says that the plugin can take requests. What waits is started.
+// Up adds an instance that can take requests. What waits is started.
 func (l *Lane) Up(i Instance, version string, routes map[string]Route) {
 	l.mu.Lock()
-	l.instance, l.answers, l.routes = i, wire.PluginText(l.name, version), routes
-	l.cause, l.final = "", false
-	l.running, l.stuck, l.alone = 0, 0, nil
-	l.solo = min(soloPhase/time.Duration(max(1, l.suspects.Len())), soloMost)
+	l.add(i, version, routes)
 	next := l.next()
 	l.mu.Unlock()
 	next.run()
 }
 
-// Down says that i has ended, after the last of its results, and why.
-func (l *Lane) Down(i Instance, cause string) {
+// Switch makes these the instances that take requests, from now on and they
+// alone. What runs at the others may finish; [Lane.Drained] tells when.
+func (l *Lane) Switch(to []Instance, version string, routes map[string]Route) {
+	l.mu.Lock()
+	for _, m := range l.members {
+		l.retire(m)
+	}
+	for _, i := range to {
+		l.add(i, version, routes)
+	}
+	next := l.next()
+	l.mu.Unlock()
+	next.run()
+}
+
+// Retire makes i take no more requests.
+func (l *Lane) Retire(i Instance) {
+	l.mu.Lock()
+	if m := l.find(i); m != nil {
+		l.retire(m)
+	}
+	next := l.next()
+	l.mu.Unlock()
+	next.run()
+}
+
+// Drained is closed once i takes no more requests and none runs there; for one
+// that is not in the lane, it is closed.
+func (l *Lane) Drained(i Instance) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.instance == i || l.instance == nil {
-		l.instance, l.cause = nil, cause
+	m := l.find(i)
+	if m == nil {
+		m = new(member)
 	}
+	if m.drained == nil {
+		m.drained = make(chan struct{})
+		m.drainedNow()
+	}
+	return m.drained
+}
+
+// Down says that i has ended, after the last of its results, and why. A nil i is
+// one that did not come up.
+func (l *Lane) Down(i Instance, cause string) {
+	l.mu.Lock()
+	if m := l.find(i); m != nil {
+		l.remove(m)
+	}
+	if len(l.members) == 0 && !l.final {
+		l.cause = cause
+	}
+	next := l.next()
+	l.mu.Unlock()
+	next.run()
 }
 
 // Reject says that the plugin will not come up by waiting. What waits is
 // answered at once, and so is all that comes until Up.
 func (l *Lane) Reject(cause string) {
 	l.mu.Lock()
-	l.instance, l.cause, l.final = nil, cause, true
+	for _, m := range l.members {
+		l.retire(m)
+	}
+	l.members, l.cause, l.final = nil, cause, true
 	var next steps
 	for _, from := range []*list.List{&l.suspects, &l.waiting} {
 		for from.Len() > 0 {
@@ -159,10 +220,23 @@ type State struct {
 func (l *Lane) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return State{
-		Up: l.instance != nil, Cause: l.cause, Running: l.running, Stuck: l.stuck,
-		Waiting: l.waiting.Len() + l.suspects.Len(), Suspects: l.suspects.Len(),
+	s := State{Cause: l.cause, Waiting: l.waiting.Len() + l.suspects.Len(), Suspects: l.suspects.Len()}
+	for _, m := range l.members {
+		s.Up = s.Up || m.open
+		s.Running += m.running
+		s.Stuck += m.stuck
 	}
+	return s
+}
+
+// Running is how many requests run at i.
+func (l *Lane) Running(i Instance) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.find(i); m != nil {
+		return m.running
+	}
+	return 0
 }
 
 // A step is what is left to do once the lock is free: send a try, or tell how a
@@ -190,22 +264,22 @@ func (s steps) run() {
 func (t *try) result(r stream.Result) {
 	j, l := t.job, t.job.lane
 	l.mu.Lock()
-	if r.Crashed && l.instance == t.on { // nothing more is sent there
-		l.instance, l.cause = nil, "it has crashed"
+	if r.Crashed && t.at.open { // nothing more is sent there
+		l.remove(t.at)
+		if len(l.members) == 0 {
+			l.cause = "it has crashed"
+		}
 	}
 	if j.state == ended || j.current != t {
-		var next steps
-		if l.instance == t.on {
-			l.stuck--
-			next = l.next()
-		}
+		t.at.stuck--
+		next := l.next()
 		l.mu.Unlock()
 		next.run()
 		return
 	}
 	var next steps
 	o, over := l.conclude(j, r)
-	if l.alone != nil || l.suspects.Len() > 0 || l.waiting.Len() > 0 {
+	if j.suspect || l.suspects.Len() > 0 || l.waiting.Len() > 0 {
 		next = l.next()
 	}
 	l.mu.Unlock()
@@ -241,23 +315,100 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 	return o, true
 }
 
-// open says whether anything can be begun now. l.mu is held.
-func (l *Lane) open() bool { return l.instance != nil && l.alone == nil && l.stuck < l.most }
+// The rest is called with l.mu held.
 
-// next lists what can be begun now. l.mu is held.
+func (l *Lane) find(i Instance) *member {
+	for _, m := range l.members {
+		if m.on == i {
+			return m
+		}
+	}
+	return nil
+}
+
+func (l *Lane) add(i Instance, version string, routes map[string]Route) {
+	l.cause, l.final = "", false
+	l.members = append(l.members, &member{on: i, answers: wire.PluginText(l.name, version), routes: routes, open: true})
+}
+
+func (l *Lane) remove(m *member) {
+	l.retire(m)
+	l.members = slices.DeleteFunc(l.members, func(o *member) bool { return o == m })
+}
+
+func (l *Lane) retire(m *member) {
+	if l.alone != nil && l.alone.current.at == m {
+		l.alone = nil
+	}
+	m.open, m.solo = false, false
+	m.drainedNow()
+}
+
+func (m *member) drainedNow() {
+	if m.drained != nil && !m.open && m.running == 0 {
+		select {
+		case <-m.drained:
+		default:
+			close(m.drained)
+		}
+	}
+}
+
+// pick is the member with the least to do of those that take requests; nil if
+// none does.
+func (l *Lane) pick() *member {
+	var best *member
+	for _, m := range l.members {
+		if m.open && !m.solo && m.stuck < l.most && (best == nil || m.running+m.stuck < best.running+best.stuck) {
+			best = m
+		}
+	}
+	return best
+}
+
+// isolated is the member that is set aside for suspects. It takes the first once
+// all that others have begun there has ended.
+func (l *Lane) isolated() *member {
+	for _, m := range l.members {
+		if m.solo {
+			return m
+		}
+	}
+	m := l.pick()
+	if m != nil {
+		m.solo = true
+		l.solo = min(soloPhase/time.Duration(max(1, l.suspects.Len())), soloMost)
+	}
+	return m
+}
+
+// next lists what can be begun now.
 func (l *Lane) next() steps {
 	var next steps
-	for l.open() && l.suspects.Len() > 0 {
+	for l.suspects.Len() > 0 {
+		m := l.isolated()
+		if m == nil || l.alone != nil || m.others > 0 || m.stuck >= l.most {
+			break
+		}
 		j := l.suspects.Front().Value.(*Job)
-		s, ok := l.begin(j)
+		s, ok := l.begin(j, m)
 		next = append(next, s)
 		if ok {
 			l.alone = j
 			time.AfterFunc(l.solo, func() { l.cleared(j, s.try) })
 		}
 	}
-	for l.open() && l.waiting.Len() > 0 {
-		s, _ := l.begin(l.waiting.Front().Value.(*Job))
+	if l.suspects.Len() == 0 && l.alone == nil {
+		for _, m := range l.members {
+			m.solo = false
+		}
+	}
+	for l.waiting.Len() > 0 {
+		m := l.pick()
+		if m == nil {
+			break
+		}
+		s, _ := l.begin(l.waiting.Front().Value.(*Job), m)
 		next = append(next, s)
 	}
 	return next
@@ -275,11 +426,11 @@ func (l *Lane) cleared(j *Job, t *try) {
 	next.run()
 }
 
-// begin makes j run, or ends it where its topic has no handler. l.mu is held.
-func (l *Lane) begin(j *Job) (s step, ok bool) {
+// begin makes j run at m, or ends it where its topic has no handler.
+func (l *Lane) begin(j *Job, m *member) (s step, ok bool) {
 	l.unqueue(j)
-	j.plugin = l.answers
-	route := l.routes[j.req.Info.Topic]
+	j.plugin = m.answers
+	route := m.routes[j.req.Info.Topic]
 	if route.Handler == "" {
 		o := j.outcome()
 		o.fail(wire.StatusNoHandler, route.Problem)
@@ -290,10 +441,13 @@ func (l *Lane) begin(j *Job) (s step, ok bool) {
 	if j.attempt > 0 || t.job != nil {
 		t = new(try)
 	}
-	t.job, t.on = j, l.instance
-	j.state, j.current = running, t
+	t.job, t.at = j, m
+	j.state, j.current, j.suspect = running, t, m.solo
 	j.attempt++
-	l.running++
+	m.running++
+	if !j.suspect {
+		m.others++
+	}
 	l.arm(j)
 	info := j.req.Info
 	info.Handler, info.Attempt = route.Handler, j.attempt
@@ -302,7 +456,7 @@ func (l *Lane) begin(j *Job) (s step, ok bool) {
 	}}, true
 }
 
-// queue lets j wait in at. l.mu is held.
+// queue lets j wait in at.
 func (l *Lane) queue(j *Job, at *list.List) {
 	j.state, j.at = waiting, at
 	j.place = at.PushBack(j)
@@ -326,22 +480,28 @@ func (l *Lane) arm(j *Job) {
 	}
 }
 
-// halt takes j away from the instance. l.mu is held.
+// halt takes j away from its member.
 func (l *Lane) halt(j *Job) {
-	if j.current != nil && j.current.on == l.instance {
-		l.running--
-	}
 	if l.alone == j {
 		l.alone = nil
 	}
+	if j.current == nil {
+		return
+	}
+	m := j.current.at
+	m.running--
+	if !j.suspect {
+		m.others--
+	}
+	m.drainedNow()
 	j.current = nil
 }
 
-// end closes j, wherever it is, and returns the try that still runs. l.mu is held.
+// end closes j, wherever it is, and returns the try that still runs.
 func (l *Lane) end(j *Job) *try {
 	t := j.current
-	if t != nil && t.on == l.instance {
-		l.stuck++ // until its result comes
+	if t != nil {
+		t.at.stuck++ // until its result comes
 	}
 	l.halt(j)
 	l.unqueue(j)
@@ -353,15 +513,19 @@ func (l *Lane) end(j *Job) *try {
 }
 
 // why says why a waiting job got no handler, in words that a requester may read:
-// the cause may hold what the plugin printed. l.mu is held.
+// the cause may hold what the plugin printed.
 func (l *Lane) why() string {
+	stuck := 0
+	for _, m := range l.members {
+		stuck += m.stuck
+	}
 	switch {
-	case l.instance == nil && l.final:
+	case l.final:
 		return fmt.Sprintf("plugin %s cannot be run; /readyz of the host says why", l.name)
-	case l.instance == nil:
+	case len(l.members) == 0:
 		return fmt.Sprintf("plugin %s is down; /readyz of the host says why", l.name)
-	case l.stuck >= l.most:
-		return fmt.Sprintf("plugin %s has %d handlers that run on although their requests have ended", l.name, l.stuck)
+	case stuck >= l.most*len(l.members):
+		return fmt.Sprintf("plugin %s has %d handlers that run on although their requests have ended", l.name, stuck)
 	default:
 		return fmt.Sprintf("plugin %s is trying requests that may have crashed it, one by one", l.name)
 	}
