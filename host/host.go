@@ -26,6 +26,7 @@ import (
 	"rrhost/host/internal/intake"
 	"rrhost/host/internal/reply"
 	"rrhost/internal/kafka"
+	"rrhost/internal/plugindir"
 	"rrhost/plugin"
 )
 
@@ -51,6 +52,7 @@ type Host struct {
 	handlers []plugin.Handler
 	logger   hclog.Logger
 	servers  []*server
+	store    *plugindir.Store // of plugins; set by Run
 
 	ready chan struct{}
 
@@ -125,6 +127,9 @@ func (h *Host) Run(ctx context.Context) (err error) {
 			return err
 		}
 		defer closing(&err, "the embedded broker", broker)
+	}
+	if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store)); err != nil {
+		return err
 	}
 	if err := kafka.EnsureTopics(ctx, h.cfg); err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"rrhost/host/internal/dispatch"
 	"rrhost/host/internal/supervise"
 	"rrhost/internal/handler"
+	"rrhost/internal/plugindir"
+	"rrhost/internal/process"
 	"rrhost/internal/stream"
 )
 
@@ -28,7 +30,7 @@ type server struct {
 	handlers []handler.Handler // in this process; nil: a plugin
 
 	mu      sync.Mutex        // guards all below
-	plugin  *supervise.Plugin // nil before it was found, and in this process
+	plugin  *supervise.Plugin // nil before the start, and in this process
 	settled bool              // up, or known not to come up
 }
 
@@ -110,24 +112,6 @@ func route(plugin string, t config.Topic, have []string) dispatch.Route {
 // startServers starts everything that handles requests; wg has its goroutines,
 // which end with ctx.
 func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
-	var names []string
-	for _, s := range h.servers {
-		if s.handlers == nil {
-			names = append(names, s.name)
-		}
-	}
-	found := make(map[string]supervise.Found)
-	if len(names) > 0 {
-		list, err := supervise.Find(h.cfg.Path(h.cfg.Plugins.Dir), names)
-		for _, f := range list {
-			found[f.Name] = f
-		}
-		for _, name := range names {
-			if _, ok := found[name]; !ok {
-				found[name] = supervise.Found{Name: name, Err: err}
-			}
-		}
-	}
 	for _, s := range h.servers {
 		if s.handlers != nil {
 			local := dispatch.NewLocal(s.handlers, h.cfg.Host.MaxPayload, h.logger)
@@ -135,53 +119,81 @@ func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
 				<-ctx.Done()
 				local.Close()
 			})
-			h.up(s, local, "", s.handlerNames())
+			s.lane.Up(local, "", h.routes(s, s.handlerNames()))
+			h.settle(s)
 			continue
 		}
-		h.supervise(ctx, wg, s, found[s.name])
+		p := supervise.New(h.supervision(s))
+		s.mu.Lock()
+		s.plugin = p
+		s.mu.Unlock()
+		wg.Go(func() { p.Run(ctx) })
 	}
 }
 
-// supervise runs one plugin for as long as ctx lives.
-func (h *Host) supervise(ctx context.Context, wg *sync.WaitGroup, s *server, found supervise.Found) {
-	if found.Err != nil {
-		h.logger.Error("plugin cannot be run", "plugin", s.name, "error", found.Err)
-		h.reject(s, found.Err)
+// supervision is how the plugin of s is to be kept running.
+func (h *Host) supervision(s *server) supervise.Config {
+	own := h.cfg.Plugin[s.name]
+	return supervise.Config{
+		Name: s.name, Dir: h.cfg.Path(h.cfg.Plugins.Dir), Store: h.store,
+		Strict: h.cfg.Plugins.Trust == "strict", Locked: h.cfg.Plugins.Verify == "lock",
+		Process: process.Config{
+			Env: h.cfg.Plugins.Env, MaxPayload: h.cfg.Host.MaxPayload, Settings: own.Config,
+		},
+		Allowed: h.cfg.Plugins.Env, Instances: own.Instances,
+		StartTimeout: h.cfg.Plugins.StartTimeout,
+		Traffic:      &traffic{h, s},
+		Logger:       h.logger.Named("plugin"),
+	}
+}
+
+// traffic brings what a supervisor has to tell to a server's lane.
+type traffic struct {
+	host *Host
+	*server
+}
+
+func (t *traffic) Join(i *supervise.Instance, b plugindir.Build) {
+	t.lane.Up(i, b.Version, t.host.routes(t.server, handlersOf(i)))
+	t.host.settle(t.server)
+}
+
+func (t *traffic) Switch(to []*supervise.Instance, b plugindir.Build) {
+	list := make([]dispatch.Instance, len(to))
+	for n, i := range to {
+		list[n] = i
+	}
+	t.lane.Switch(list, b.Version, t.host.routes(t.server, handlersOf(to[0])))
+}
+
+func (t *traffic) Retire(i *supervise.Instance) { t.lane.Retire(i) }
+
+func (t *traffic) Drained(i *supervise.Instance) <-chan struct{} { return t.lane.Drained(i) }
+
+func (t *traffic) Running(i *supervise.Instance) int { return t.lane.Running(i) }
+
+func (t *traffic) Leave(i *supervise.Instance, cause error) {
+	if i != nil {
+		t.lane.Down(i, causeText(cause))
 		return
 	}
-	p := supervise.New(supervise.Config{
-		Name: found.Name, Path: found.Path, Dir: found.Dir, Version: found.Version,
-		Env: h.cfg.Plugins.Env, StartTimeout: h.cfg.Plugins.StartTimeout,
-		MaxPayload: h.cfg.Host.MaxPayload, Settings: h.cfg.Plugin[s.name].Config,
-		Logger: h.logger.Named("plugin"),
-		Up: func(i *supervise.Instance) {
-			var have []string
-			for _, about := range i.About().Handlers {
-				have = append(have, about.Name)
-			}
-			h.up(s, i, found.Version, have)
-		},
-		Down: func(i *supervise.Instance, cause error) {
-			s.lane.Down(i, causeText(cause))
-		},
-		Rejected: func(err error) { h.reject(s, err) },
-		Events: func(e supervise.Event) {
-			// A plugin that cannot be started is down for a reason that the
-			// requester should hear.
-			if e.Was == supervise.StateStarting && e.State.State == supervise.StateBackingOff {
-				s.lane.Down(nil, causeText(e.LastError))
-				h.settle(s)
-			}
-		},
-	})
-	s.mu.Lock()
-	s.plugin = p
-	s.mu.Unlock()
-	wg.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			h.logger.Error("supervision of a plugin ended", "plugin", s.name, "error", err)
-		}
-	})
+	// A plugin that cannot be started is down for a reason that the requester
+	// should hear.
+	t.lane.Down(nil, causeText(cause))
+	t.host.settle(t.server)
+}
+
+func (t *traffic) Reject(cause error) {
+	t.lane.Reject(causeText(cause))
+	t.host.settle(t.server)
+}
+
+func handlersOf(i *supervise.Instance) []string {
+	var have []string
+	for _, about := range i.About().Handlers {
+		have = append(have, about.Name)
+	}
+	return have
 }
 
 func causeText(err error) string {
@@ -199,20 +211,16 @@ func (s *server) handlerNames() []string {
 	return names
 }
 
-func (h *Host) up(s *server, i dispatch.Instance, version string, have []string) {
+// routes finds the handler of each topic of s, and tells about those that have
+// none.
+func (h *Host) routes(s *server, have []string) map[string]dispatch.Route {
 	routes := s.routes(have)
 	for topic, route := range routes {
 		if route.Problem != "" {
 			h.logger.Error("a topic has no handler", "topic", topic, "problem", route.Problem)
 		}
 	}
-	s.lane.Up(i, version, routes)
-	h.settle(s)
-}
-
-func (h *Host) reject(s *server, err error) {
-	s.lane.Reject(err.Error())
-	h.settle(s)
+	return routes
 }
 
 // settle notes that s is up, or known not to come up by itself soon.
@@ -235,17 +243,27 @@ func FindPlugins(cfg config.Config) ([]FoundPlugin, error) {
 	for _, s := range servers {
 		names = append(names, s.name)
 	}
-	found, err := supervise.Find(cfg.Path(cfg.Plugins.Dir), names)
+	dir := cfg.Path(cfg.Plugins.Dir)
+	found, err := plugindir.Find(dir, names)
 	if err != nil {
 		return nil, err
 	}
 	var list []FoundPlugin
 	for _, f := range found {
-		path := f.Path
-		if rel, err := filepath.Rel(cfg.Path("."), f.Path); err == nil && f.Path != "" {
-			path = rel
+		p := FoundPlugin{Name: f.Name, Err: f.Err}
+		if f.Root != "" {
+			p.Path = f.Root
+			if rel, err := filepath.Rel(cfg.Path("."), f.Root); err == nil {
+				p.Path = rel
+			}
 		}
-		list = append(list, FoundPlugin{Name: f.Name, Path: path, Version: f.Version, Err: f.Err})
+		if f.Err == nil && cfg.Plugins.Trust == "strict" {
+			p.Err = plugindir.CheckTrust(f.Root)
+		}
+		if p.Err == nil {
+			_, p.Version, p.Err = plugindir.Identify(f)
+		}
+		list = append(list, p)
 	}
 	return list, nil
 }
@@ -253,7 +271,7 @@ func FindPlugins(cfg config.Config) ([]FoundPlugin, error) {
 // A FoundPlugin is a plugin in the plugin directory.
 type FoundPlugin struct {
 	Name    string
-	Path    string // of the executable, relative to the configuration's folder
+	Path    string // of the file or folder, relative to the configuration's folder
 	Version string
 	Err     error // why it cannot be run, and what to do; nil if it can
 }

@@ -102,7 +102,7 @@ func (c *command) live(env []string, stdin, stdout, stderr *os.File, started cha
 	defer runtime.UnlockOSThread()
 	var cmd *exec.Cmd
 	for try := 0; ; try++ {
-		cmd = exec.Command(c.cfg.Path)
+		cmd = exec.Command(c.cfg.Path, c.cfg.Args...)
 		cmd.Dir, cmd.Env = c.cfg.Dir, env
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 		cmd.SysProcAttr = attributes()

@@ -30,6 +30,8 @@ type Config struct {
 	Name, Version string
 	// Path is the executable; Dir its working directory.
 	Path, Dir string
+	// Args are the executable's arguments.
+	Args []string
 	// Env lists the host's environment variables that the plugin gets, beside
 	// PATH, HOME, TMPDIR, LANG and TZ.
 	Env []string

@@ -22,11 +22,12 @@ var allowed = map[string][]string{
 	"config":            {"internal/envelope"},
 	"internal/kafka":    {"config", "internal/wire"},
 
-	"plugin/proto":      {},
-	"internal/stream":   {"internal/handler", "plugin/proto"},
-	"internal/process":  {"internal/handler", "internal/stream", "plugin/proto"},
-	"plugin":            {"internal/handler", "internal/process", "internal/stream", "plugin/proto"},
-	"plugin/plugintest": {"internal/handler", "internal/process", "internal/stream", "plugin"},
+	"plugin/proto":       {},
+	"internal/stream":    {"internal/handler", "plugin/proto"},
+	"internal/process":   {"internal/handler", "internal/stream", "plugin/proto"},
+	"internal/plugindir": {"internal/stream"},
+	"plugin":             {"internal/handler", "internal/process", "internal/stream", "plugin/proto"},
+	"plugin/plugintest":  {"internal/handler", "internal/process", "internal/stream", "plugin"},
 
 	"client":            {"config", "internal/envelope", "internal/kafka", "internal/wire"},
 	"client/clienttest": {"client", "config", "internal/handler", "internal/wire"},
@@ -37,13 +38,13 @@ var allowed = map[string][]string{
 	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/kafka", "internal/wire"},
 
 	"host/internal/embedded":  {"config", "internal/kafka"},
-	"host/internal/supervise": {"internal/process", "internal/stream"},
+	"host/internal/supervise": {"internal/plugindir", "internal/process", "internal/stream"},
 	"host/internal/intake":    {"internal/wire"},
 	"host/internal/dispatch":  {"internal/handler", "internal/stream", "internal/wire"},
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},
 	"host/internal/admin":     {"audit", "host/internal/dispatch", "host/internal/intake", "host/internal/supervise", "internal/wire"},
 	"host": {"audit", "config", "host/internal/admin", "host/internal/dispatch", "host/internal/embedded", "host/internal/intake",
-		"host/internal/reply", "host/internal/supervise", "internal/envelope", "internal/handler", "internal/kafka", "internal/stream",
+		"host/internal/reply", "host/internal/supervise", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/stream",
 		"internal/wire", "plugin"},
 }
 

@@ -49,6 +49,7 @@ type Instance struct {
 	leaving bool                    // the plugin has said goodbye
 	last    uint64                  // with leaving: the newest request it took
 	over    bool
+	lost    int // requests that may have been running at the end
 
 	wake chan struct{} // has one value if the writer may have work
 	quit chan struct{} // closed when over
@@ -263,8 +264,22 @@ func (i *Instance) fail() {
 		unsent[q.number] = true
 	}
 	for number, done := range calls {
-		done(Result{Crashed: true, NotStarted: unsent[number] || i.leaving && number > i.last})
+		untouched := unsent[number] || i.leaving && number > i.last
+		if !untouched {
+			i.mu.Lock()
+			i.lost++
+			i.mu.Unlock()
+		}
+		done(Result{Crashed: true, NotStarted: untouched})
 	}
+}
+
+// Lost is how many requests may have been running when the stream ended: any of
+// them may have been what ended it.
+func (i *Instance) Lost() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.lost
 }
 
 // resultOf trusts nothing that a plugin says beyond its form.

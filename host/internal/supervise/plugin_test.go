@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +17,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"rrhost/host/internal/dispatch"
 	"rrhost/internal/handler"
+	"rrhost/internal/plugindir"
+	"rrhost/internal/process"
+	"rrhost/internal/stream"
+	"rrhost/internal/wire"
 )
 
 var testPlugin string // built once
@@ -43,37 +49,101 @@ func run(m *testing.M) int {
 	return code
 }
 
-// watched is a plugin under supervision, and what was told about it.
+// watched is a plugin under supervision, its directory, and what was told about
+// it. It is its own traffic.
 type watched struct {
 	*Plugin
+	dir      string
+	lane     *dispatch.Lane
 	up       chan *Instance
 	down     chan error
 	rejected chan error
+	switched chan plugindir.Build
 
 	mu     sync.Mutex
 	states []string
 }
 
+func (w *watched) route() map[string]dispatch.Route {
+	return map[string]dispatch.Route{"t": {Handler: "work"}}
+}
+
+func (w *watched) Join(i *Instance, b plugindir.Build) {
+	w.lane.Up(i, b.Version, w.route())
+	w.up <- i
+}
+
+func (w *watched) Switch(to []*Instance, b plugindir.Build) {
+	var list []dispatch.Instance
+	for _, i := range to {
+		list = append(list, i)
+	}
+	w.lane.Switch(list, b.Version, w.route())
+	w.switched <- b
+}
+func (w *watched) Retire(i *Instance)                  { w.lane.Retire(i) }
+func (w *watched) Drained(i *Instance) <-chan struct{} { return w.lane.Drained(i) }
+func (w *watched) Running(i *Instance) int             { return w.lane.Running(i) }
+func (w *watched) Reject(err error)                    { w.lane.Reject(err.Error()); w.rejected <- err }
+func (w *watched) Leave(i *Instance, cause error) {
+	if i == nil {
+		return
+	}
+	w.lane.Down(i, "")
+	w.down <- cause
+}
+
 func quick() timing {
 	t := defaultTiming
-	t.first, t.longest, t.rejected = time.Millisecond, 20*time.Millisecond, 20*time.Millisecond
+	t.first, t.longest, t.held = time.Millisecond, 20*time.Millisecond, 20*time.Millisecond
+	t.look, t.settle = 5*time.Millisecond, 20*time.Millisecond
+	t.holdAfter = 1000
 	t.jitter = func(d time.Duration) time.Duration { return d }
 	return t
 }
 
+// install puts a build of the test plugin into the directory: which tells builds
+// apart.
+func (w *watched) install(t *testing.T, which string) {
+	t.Helper()
+	text, err := os.ReadFile(testPlugin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, append(text, which...))
+}
+
+// write replaces the plugin at once, as an operator should.
+func (w *watched) write(t *testing.T, text []byte) {
+	t.Helper()
+	tmp := filepath.Join(w.dir, ".tmp")
+	if err := os.WriteFile(tmp, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(tmp, filepath.Join(w.dir, "p")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // supervised runs a plugin until the test ends.
 func supervised(t *testing.T, cfg Config, tm timing) *watched {
+	w := prepared(t, cfg, tm)
+	w.install(t, "1")
+	w.run(t)
+	return w
+}
+
+func prepared(t *testing.T, cfg Config, tm timing) *watched {
 	t.Helper()
-	w := &watched{up: make(chan *Instance, 100), down: make(chan error, 100), rejected: make(chan error, 100)}
-	cfg.Name, cfg.Version = "p", "v"
-	if cfg.Dir == "" {
-		cfg.Dir = t.TempDir()
+	w := &watched{
+		dir: t.TempDir(), lane: dispatch.NewLane("p", 1000),
+		up: make(chan *Instance, 100), down: make(chan error, 100), rejected: make(chan error, 100), switched: make(chan plugindir.Build, 100),
 	}
-	cfg.Up = func(i *Instance) { w.up <- i }
-	cfg.Down = func(_ *Instance, cause error) {
-		w.down <- cause
+	var err error
+	if cfg.Store, err = plugindir.OpenStore(filepath.Join(t.TempDir(), "store")); err != nil {
+		t.Fatal(err)
 	}
-	cfg.Rejected = func(err error) { w.rejected <- err }
+	cfg.Name, cfg.Dir, cfg.Traffic = "p", w.dir, w
 	cfg.Events = func(e Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -81,19 +151,20 @@ func supervised(t *testing.T, cfg Config, tm timing) *watched {
 	}
 	w.Plugin = New(cfg)
 	w.time = tm
+	return w
+}
+
+func (w *watched) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
+		<-done
 		if s := w.State(); s.State != StateStopped || s.PID != 0 {
 			t.Errorf("after Run: %+v", s)
 		}
 	})
-	return w
 }
 
 func next[T any](t *testing.T, what string, c <-chan T) T {
@@ -107,17 +178,27 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-func ask(i *Instance, order string) <-chan Result {
-	results := make(chan Result, 1)
-	i.Start(Request{
+// until waits for a condition that nothing tells about.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func ask(i *Instance, order string) <-chan stream.Result {
+	results := make(chan stream.Result, 1)
+	i.Start(stream.Request{
 		Handler: "work", Info: handler.Info{RequestID: "id", Attempt: 1},
 		Deadline: time.Now().Add(time.Minute), Payload: []byte(order),
-	}, func(r Result) { results <- r })
+	}, func(r stream.Result) { results <- r })
 	return results
 }
 
 func TestLivesAgainAfterDeath(t *testing.T) {
-	w := supervised(t, Config{Path: testPlugin}, quick())
+	w := supervised(t, Config{}, quick())
 	var pids []int
 	for n := range 3 {
 		i := next(t, "up", w.up)
@@ -149,47 +230,47 @@ func TestLivesAgainAfterDeath(t *testing.T) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if want := []string{"found>starting", "starting>ready", "ready>backing off", "backing off>starting", "starting>ready"}; !slices.Equal(w.states[:5], want) {
+	if want := []string{"found>verified", "verified>starting", "starting>ready", "ready>backing off", "backing off>starting", "starting>ready"}; !slices.Equal(w.states[:6], want) {
 		t.Errorf("states %v, want %v first", w.states, want)
 	}
 }
 
-func TestStopDrainsNothingByItself(t *testing.T) {
-	tm := quick()
-	w := &watched{}
-	var down []error
-	up := make(chan *Instance, 1)
-	w.Plugin = New(Config{
-		Name: "p", Path: testPlugin, Dir: t.TempDir(),
-		Up: func(i *Instance) { up <- i }, Down: func(_ *Instance, cause error) { down = append(down, cause) },
-	})
-	w.time = tm
+// A stop waits for what runs: who supervises sees to it that it ends.
+func TestStopDrains(t *testing.T) {
+	w := prepared(t, Config{}, quick())
+	w.install(t, "1")
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	i := next(t, "up", up)
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	next(t, "up", w.up)
 	pid := w.State().PID
-	running := ask(i, `{"do":"hang"}`) // ignores its context
-	if res := next(t, "answer", ask(i, `{}`)); res.Err != nil {
-		t.Errorf("%+v", res)
-	}
+	running := w.request(`{"do":"sleep","ms":200}`)
+	until(t, "in flight", func() bool { return w.State().Instances[0].InFlight == 1 })
 	cancel()
-	if err := next(t, "end of Run", done); err != nil {
-		t.Errorf("Run = %v", err)
+	if o := next(t, "answer", running); o.Status != wire.StatusOK {
+		t.Errorf("%+v", o)
 	}
-	if res := next(t, "crash", running); !res.Crashed {
-		t.Errorf("%+v", res)
-	}
-	if len(down) != 1 || down[0] != nil {
-		t.Errorf("down: %v, want once, without a cause", down)
+	next(t, "end of Run", done)
+	if cause := next(t, "down", w.down); cause != nil {
+		t.Errorf("down: %v, want no cause", cause)
 	}
 	if syscall.Kill(pid, 0) == nil {
 		t.Errorf("process %d is left", pid)
 	}
 }
 
+// request goes through the lane.
+func (w *watched) request(order string) <-chan dispatch.Outcome {
+	outcomes := make(chan dispatch.Outcome, 1)
+	w.lane.Start(dispatch.Request{
+		Info: handler.Info{RequestID: "id", Topic: "t"}, Payload: []byte(order),
+		Deadline: time.Now().Add(time.Minute), MaxAttempts: 2,
+	}, func(o dispatch.Outcome) { outcomes <- o })
+	return outcomes
+}
+
 func TestRejectedIsTriedAgain(t *testing.T) {
-	w := supervised(t, Config{Path: testPlugin, Settings: map[string]any{"refuse": true}}, quick())
+	w := supervised(t, Config{Process: process.Config{Settings: map[string]any{"refuse": true}}}, quick())
 	for range 2 {
 		if err := next(t, "rejected", w.rejected); !strings.Contains(err.Error(), "refuse is set") {
 			t.Errorf("rejected: %v", err)
@@ -200,12 +281,184 @@ func TestRejectedIsTriedAgain(t *testing.T) {
 	}
 }
 
-// TestInstalledLater: a plugin that isn't there yet runs once it is.
-func TestInstalledLater(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "late")
-	w := supervised(t, Config{Path: path}, quick())
+// A plugin that isn't there yet runs once it is, and one that goes away drains.
+func TestInstalledAndRemoved(t *testing.T) {
+	w := prepared(t, Config{}, quick())
+	w.run(t)
+	if err := next(t, "rejected", w.rejected); !errors.Is(err, plugindir.ErrAbsent) {
+		t.Errorf("rejected: %v", err)
+	}
+	w.install(t, "1")
+	next(t, "up", w.up)
+	running := w.request(`{"do":"sleep","ms":300}`)
+	if err := os.Remove(filepath.Join(w.dir, "p")); err != nil {
+		t.Fatal(err)
+	}
 	next(t, "rejected", w.rejected)
-	if err := os.Link(testPlugin, path); err != nil {
+	if o := next(t, "answer", running); o.Status != wire.StatusOK {
+		t.Errorf("what ran: %+v", o)
+	}
+	if cause := next(t, "down", w.down); cause != nil {
+		t.Errorf("down: %v", cause)
+	}
+	if o := next(t, "answer", w.request(`{}`)); o.Status != wire.StatusPluginUnavailable {
+		t.Errorf("after: %+v", o)
+	}
+	w.install(t, "2")
+	next(t, "up", w.up)
+}
+
+// A new build takes over at once; what runs at the old one may finish.
+func TestReplaced(t *testing.T) {
+	w := supervised(t, Config{Instances: 2}, quick())
+	next(t, "up", w.up)
+	next(t, "up", w.up)
+	old := w.State()
+	running := w.request(`{"do":"sleep","ms":300,"nonce":"n"}`)
+	w.install(t, "2")
+	b := next(t, "switch", w.switched)
+	if b.Digest == old.Digest {
+		t.Error("the digest is the old one's")
+	}
+	after := next(t, "answer", w.request(`{}`))
+	if want := wire.PluginText("p", b.Version); after.Status != wire.StatusOK || after.Plugin != want {
+		t.Errorf("after the switch: %+v, want %s", after, want)
+	}
+	if o := next(t, "answer", running); o.Status != wire.StatusOK || o.Plugin != wire.PluginText("p", old.Version) {
+		t.Errorf("what ran: %+v", o)
+	}
+	for range 2 {
+		if cause := next(t, "down", w.down); cause != nil {
+			t.Errorf("down: %v", cause)
+		}
+	}
+	until(t, "only the new ones are left", func() bool { return len(w.State().Instances) == 2 })
+	if s := w.State(); s.Restarts != 0 || s.Digest != b.Digest || s.State != StateReady {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A bad build is refused, and the old one stays.
+func TestBadBuildIsRefused(t *testing.T) {
+	w := supervised(t, Config{}, quick())
+	next(t, "up", w.up)
+	good := w.State()
+	for _, bad := range []string{"#!/bin/sh\nexit 1\n", "not a program", ""} {
+		w.write(t, []byte(bad))
+		until(t, "refused", func() bool { return w.State().Refused != nil })
+		if s := w.State(); s.Digest != good.Digest || s.PID != good.PID || s.State != StateReady {
+			t.Errorf("%q: %+v", bad, s)
+		}
+		if o := next(t, "answer", w.request(`{}`)); o.Status != wire.StatusOK {
+			t.Errorf("%q: %+v", bad, o)
+		}
+		w.install(t, "1") // what runs
+		until(t, "forgotten", func() bool { return w.State().Refused == nil })
+	}
+	if s := w.State(); s.PID != good.PID {
+		t.Error("what was put back was started anew")
+	}
+}
+
+// A rollback holds until the directory changes, over a restart of the host too.
+func TestRollback(t *testing.T) {
+	w := supervised(t, Config{}, quick())
+	next(t, "up", w.up)
+	first := w.State().Digest
+	ctx := t.Context()
+	if err := w.Rollback(ctx); err == nil || !strings.Contains(err.Error(), "no earlier build") {
+		t.Errorf("with nothing before: %v", err)
+	}
+	w.install(t, "2")
+	second := next(t, "switch", w.switched).Digest
+	if err := w.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.State(); s.Digest != first || !s.Pinned {
+		t.Errorf("%+v", s)
+	}
+	again := prepared(t, Config{}, quick())
+	again.dir, again.cfg.Dir, again.cfg.Store = w.dir, w.dir, w.cfg.Store
+	again.run(t)
+	next(t, "up", again.up)
+	if s := again.State(); s.Digest != first || !s.Pinned {
+		t.Errorf("another host: %+v", s)
+	}
+	w.install(t, "3")
+	until(t, "the third runs", func() bool { s := w.State(); return s.Digest != first && s.Digest != second && !s.Pinned })
+}
+
+// Reload starts what is there anew.
+func TestReload(t *testing.T) {
+	w := supervised(t, Config{}, quick())
+	next(t, "up", w.up)
+	was := w.State()
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.State(); s.PID == was.PID || s.Digest != was.Digest || s.State != StateReady {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A plugin that fails by itself is held; one that requests kill is not.
+func TestHold(t *testing.T) {
+	tm := quick()
+	tm.holdAfter, tm.held = 3, time.Hour
+	w := prepared(t, Config{}, tm)
+	w.write(t, []byte("#!/bin/sh\necho no such luck >&2\nexit 1\n"))
+	w.run(t)
+	until(t, "held", func() bool { return w.State().Held })
+	if s := w.State(); s.State != StateBackingOff || s.LastError == nil || !strings.Contains(s.LastError.Error(), "no such luck") {
+		t.Errorf("%+v", s)
+	}
+	w.install(t, "1") // a change ends it
+	i := next(t, "up", w.up)
+	for range 2 * tm.holdAfter {
+		next(t, "crash", ask(i, `{"do":"exit","ms":3}`))
+		i = next(t, "up again", w.up)
+	}
+	if s := w.State(); s.Held {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	w := prepared(t, Config{Locked: true}, quick())
+	w.install(t, "1")
+	w.run(t)
+	if err := next(t, "rejected", w.rejected); !strings.Contains(err.Error(), "rrhost plugin trust p") {
+		t.Errorf("rejected: %v", err)
+	}
+	digest, _, err := plugindir.Identify(plugindir.Look(w.dir, "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cfg.Store.Change("p", func(n *plugindir.Note) { n.Trusted = digest }); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next(t, "up", w.up)
+	w.install(t, "2")
+	until(t, "refused", func() bool { return w.State().Refused != nil })
+	if s := w.State(); s.Digest != digest {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStrict(t *testing.T) {
+	w := prepared(t, Config{Strict: true}, quick())
+	w.install(t, "1")
+	if err := os.Chmod(filepath.Join(w.dir, "p"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	if err := next(t, "rejected", w.rejected); !strings.Contains(err.Error(), "chmod go-w ") && !strings.Contains(err.Error(), "chmod o-w ") {
+		t.Errorf("rejected: %v", err)
+	}
+	if err := os.Chmod(filepath.Join(w.dir, "p"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	next(t, "up", w.up)
@@ -214,7 +467,7 @@ func TestInstalledLater(t *testing.T) {
 func TestHangIsEnded(t *testing.T) {
 	tm := quick()
 	tm.health, tm.healthTimeout, tm.strikes = 20*time.Millisecond, 100*time.Millisecond, 2
-	w := supervised(t, Config{Path: testPlugin}, tm)
+	w := supervised(t, Config{}, tm)
 	i := next(t, "up", w.up)
 	running := ask(i, `{"do":"sleep","ms":60000}`)
 	if err := syscall.Kill(w.State().PID, syscall.SIGSTOP); err != nil {
@@ -243,11 +496,9 @@ func TestBackoffGrows(t *testing.T) {
 		}
 		return d
 	}
-	path := filepath.Join(t.TempDir(), "p")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	supervised(t, Config{Path: path}, tm)
+	w := prepared(t, Config{}, tm)
+	w.write(t, []byte("#!/bin/sh\nexit 1\n"))
+	w.run(t)
 	next(t, "seven waits", enough)
 	mu.Lock()
 	defer mu.Unlock()
@@ -270,7 +521,7 @@ func TestJitter(t *testing.T) {
 
 func TestNoSecretReachesThePlugin(t *testing.T) {
 	t.Setenv("ENCRYPTION_KEY", "k3y")
-	w := supervised(t, Config{Path: testPlugin}, quick())
+	w := supervised(t, Config{}, quick())
 	res := next(t, "answer", ask(next(t, "up", w.up), `{"do":"env","text":"ENCRYPTION_KEY"}`))
 	var report struct{ Text string }
 	if err := json.Unmarshal(res.Payload, &report); err != nil || report.Text != "" {

@@ -1,15 +1,14 @@
-package supervise
+package plugindir
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-func put(t *testing.T, dir, name string, mode os.FileMode) {
+func put(t *testing.T, dir, name string, mode os.FileMode, content ...string) {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if strings.HasSuffix(name, "/") {
@@ -21,7 +20,7 @@ func put(t *testing.T, dir, name string, mode os.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte("content of "+name), mode); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Join(append(content, "# content of "+name), "\n")), mode); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,13 +59,25 @@ func TestFindAll(t *testing.T) {
 
 func TestFindNamed(t *testing.T) {
 	dir := directory(t)
-	tests := []struct{ name, path, dir, wantErr string }{
-		{"bare", "bare", ".", ""},
-		{"folder", "folder/folder", "folder", ""},
-		{"source", "source/source", "source", `nothing to run: build the plugin into it, as .*/source/source \(go build -C `},
-		{"empty", "empty/empty", "empty", "nothing to run"},
-		{"locked", "locked", ".", `not executable: chmod \+x`},
+	put(t, dir, "script/plugin.toml", 0o600, `command = ["sh", "main.sh", "-x"]`)
+	put(t, dir, "other/plugin.toml", 0o600, `name = "another"`)
+	put(t, dir, "typo/plugin.toml", 0o600, `comand = ["sh"]`)
+	put(t, dir, "broken/plugin.toml", 0o600, "name = \n")
+	put(t, dir, "escape/plugin.toml", 0o600, `command = ["../bare"]`)
+	put(t, dir, "nopath/plugin.toml", 0o600, `command = ["no-such-interpreter"]`)
+	tests := []struct{ name, root, command, wantErr string }{
+		{"bare", "bare", "bare", ""},
+		{"folder", "folder", "folder", ""},
+		{"script", "script", "sh main.sh -x", ""},
+		{"source", "source", "source", `nothing to run: build the plugin into it, as .*/source/source \(go build -C `},
+		{"empty", "empty", "empty", "nothing to run"},
+		{"locked", "locked", "", `not executable: chmod \+x`},
 		{"absent", "", "", "there is no plugin absent in .*: put an executable"},
+		{"other", "other", "", `names the plugin "another"`},
+		{"typo", "typo", "", `"comand" is not a key of a manifest; known are name, version`},
+		{"broken", "broken", "", `broken/plugin.toml:\d: `},
+		{"escape", "escape", "../bare", "outside of the folder"},
+		{"nopath", "nopath", "no-such-interpreter", "neither in the folder nor in PATH"},
 		{".tmp", "", "", "cannot be a plugin's name"},
 		{"../bare", "", "", "cannot be a plugin's name"},
 		{"", "", "", "cannot be a plugin's name"},
@@ -77,12 +88,12 @@ func TestFindNamed(t *testing.T) {
 			t.Fatalf("%s: %d found, %v", tt.name, len(found), err)
 		}
 		f := found[0]
-		if tt.path != "" && (f.Path != filepath.Join(dir, tt.path) || f.Dir != filepath.Join(dir, tt.dir)) {
-			t.Errorf("%s: path %s, dir %s", tt.name, f.Path, f.Dir)
+		if tt.root != "" && f.Root != filepath.Join(dir, tt.root) || strings.Join(f.Manifest.Command, " ") != tt.command {
+			t.Errorf("%s: root %s, command %q", tt.name, f.Root, f.Manifest.Command)
 		}
 		if tt.wantErr == "" {
-			if f.Err != nil || !regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(f.Version) {
-				t.Errorf("%s: version %q, %v", tt.name, f.Version, f.Err)
+			if f.Err != nil {
+				t.Errorf("%s: %v", tt.name, f.Err)
 			}
 		} else if f.Err == nil || !regexp.MustCompile(tt.wantErr).MatchString(f.Err.Error()) {
 			t.Errorf("%s: %v, want %s", tt.name, f.Err, tt.wantErr)
@@ -90,21 +101,5 @@ func TestFindNamed(t *testing.T) {
 	}
 	if _, err := Find(filepath.Join(dir, "nowhere"), nil); err == nil {
 		t.Error("a directory that is not there")
-	}
-}
-
-// TestVersionFromBuild: what Go wrote into a program wins over its digest.
-func TestVersionFromBuild(t *testing.T) {
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := versionOf(goTool)
-	if err != nil || v == "" {
-		t.Errorf("version %q, %v", v, err)
-	}
-	digest, err := versionOf("find_test.go")
-	if err != nil || !regexp.MustCompile(`^[0-9a-f]{12}$`).MatchString(digest) {
-		t.Errorf("digest %q, %v", digest, err)
 	}
 }

@@ -1,0 +1,111 @@
+// Package plugindir is the plugin directory, and the host's store of what it
+// runs from there: it finds plugins, reads their manifests, says who could have
+// written them, copies them under the name of their digest, and remembers which
+// digest is trusted, runs, and ran before.
+package plugindir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Found is a plugin in the directory, or what should have been one.
+type Found struct {
+	// Name is the file's or the folder's.
+	Name string
+	// Root is the file or the folder, absolute; empty if there is none.
+	Root string
+	// Folder tells which of the two it is.
+	Folder bool
+	// Manifest is the folder's plugin.toml, or what stands for it.
+	Manifest Manifest
+	// Err is why it can't be run, and says what to do; nil if it can.
+	Err error
+}
+
+// ErrAbsent is wrapped by the Err of a plugin that is not there.
+var ErrAbsent = errors.New("there is no plugin")
+
+// Find looks in dir for the plugins that are named, or for all if names is nil:
+// executables, and folders that hold an executable of their own name or a
+// plugin.toml. What begins with a dot is no plugin: that is how to install one,
+// write .tmp and rename it. A named one that isn't there is returned with an Err.
+//
+// The error is about dir itself.
+func Find(dir string, names []string) ([]Found, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("plugin directory %s: %w", dir, err)
+	}
+	entries, err := os.ReadDir(abs)
+	if err != nil {
+		return nil, fmt.Errorf("plugin directory: %w", err)
+	}
+	all := names == nil
+	if all {
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	var found []Found
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		f := Look(abs, name)
+		if all && f.Root == "" {
+			continue // a README is no broken plugin
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// Look finds one plugin in dir.
+func Look(dir, name string) Found {
+	f := Found{Name: name}
+	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, `/\`) {
+		f.Err = fmt.Errorf("%q cannot be a plugin's name: it is a file's name without a leading dot", name)
+		return f
+	}
+	path := filepath.Join(dir, name)
+	info, err := os.Stat(path)
+	if os.IsNotExist(err) {
+		f.Err = fmt.Errorf("%w %s in %s: put an executable %s there, or a folder %s with an executable %s in it", ErrAbsent, name, dir, name, name, name)
+		return f
+	}
+	if err != nil {
+		f.Err = err
+		return f
+	}
+	if info.IsDir() {
+		f.Root, f.Folder = path, true
+		f.Manifest, f.Err = readManifest(path, name)
+		return f
+	}
+	switch executable := info.Mode()&0o111 != 0; {
+	case !info.Mode().IsRegular():
+		f.Err = fmt.Errorf("%s is no regular file", path)
+	case !executable && filepath.Ext(name) != "":
+		f.Err = fmt.Errorf("%s is not executable", path) // some file beside the plugins
+	case !executable:
+		f.Root = path
+		f.Err = fmt.Errorf("%s is not executable: chmod +x %s", path, path)
+	default:
+		f.Root, f.Manifest = path, Manifest{Command: []string{name}}
+	}
+	return f
+}
+
+// At is the plugin at path, wherever that is: an executable or a folder, as in
+// the plugin directory.
+func At(path string) Found {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Found{Name: filepath.Base(path), Err: fmt.Errorf("plugin %s: %w", path, err)}
+	}
+	return Look(filepath.Dir(abs), filepath.Base(abs))
+}

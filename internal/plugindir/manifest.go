@@ -1,0 +1,121 @@
+package plugindir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// ManifestName is the manifest's file in a plugin's folder.
+const ManifestName = "plugin.toml"
+
+// A Manifest is what plugin.toml says: how to run a plugin that is more than one
+// executable. All of it is optional.
+type Manifest struct {
+	// Name, where given, must be the folder's.
+	Name string `toml:"name"`
+	// Version that logs, metrics and replies name. Default: what Go built into
+	// the program, else the first 12 digits of the digest.
+	Version string `toml:"version"`
+	// Command is the program and its arguments. A program with a slash, or that
+	// the folder holds, is taken from the folder; any other is looked up in PATH.
+	// Default: the executable that is named like the folder.
+	Command []string `toml:"command"`
+	// SHA256 of the program, where it lies in the folder: 64 hex digits. Another
+	// one is not run.
+	SHA256 string `toml:"sha256"`
+	// Env lists variables of the host's environment that the plugin gets beside
+	// those that every plugin does. The host's configuration must list them too.
+	Env []string `toml:"env"`
+	// Instances is how many processes share the requests. Default 1.
+	Instances int `toml:"instances"`
+	// TLS is false for a plugin whose TLS library lacks the curve P-521.
+	TLS *bool `toml:"tls"`
+}
+
+var sha256Text = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// readManifest reads the manifest of a folder, fills in the command, and makes
+// sure that it can be run.
+func readManifest(folder, name string) (Manifest, error) {
+	var m Manifest
+	path := filepath.Join(folder, ManifestName)
+	meta, err := toml.DecodeFile(path, &m)
+	var syntax toml.ParseError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &syntax):
+		return m, fmt.Errorf("%s:%d: %s", path, syntax.Position.Line, syntax.Message)
+	case err != nil:
+		return m, fmt.Errorf("read %s: %w", path, err)
+	case len(meta.Undecoded()) > 0:
+		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, sha256, env, instances and tls", path, meta.Undecoded()[0])
+	case m.Name != "" && m.Name != name:
+		return m, fmt.Errorf("%s: it names the plugin %q, and the folder's name is %q: they must be the same", path, m.Name, name)
+	case m.Instances < 0 || m.Instances > 1024:
+		return m, fmt.Errorf("%s: instances is %d; write a number from 1 to 1024", path, m.Instances)
+	case m.SHA256 != "" && !sha256Text.MatchString(m.SHA256):
+		return m, fmt.Errorf("%s: sha256 is not 64 hex digits", path)
+	case meta.IsDefined("command") && (len(m.Command) == 0 || m.Command[0] == ""):
+		return m, fmt.Errorf("%s: command is empty; write the program and its arguments, as in command = [\"node\", \"main.js\"]", path)
+	}
+	if len(m.Command) == 0 {
+		m.Command = []string{name}
+	}
+	return m, m.runnable(folder, name)
+}
+
+// runnable makes sure that the command's program is there.
+func (m Manifest) runnable(folder, name string) error {
+	program := m.Command[0]
+	if !m.inside(folder, name) {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("the folder %s has nothing to run: %s", folder, nothingToRun(folder, name, program))
+		}
+		return nil
+	}
+	path := filepath.Join(folder, program)
+	if rel, err := filepath.Rel(folder, path); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return fmt.Errorf("%s: the program %s is outside of the folder", filepath.Join(folder, ManifestName), program)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case os.IsNotExist(err) || err == nil && info.IsDir():
+		return fmt.Errorf("the folder %s has nothing to run: %s", folder, nothingToRun(folder, name, program))
+	case err != nil:
+		return err
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("%s is not executable: chmod +x %s", path, path)
+	}
+	return nil
+}
+
+// inside tells whether the program is the folder's own.
+func (m Manifest) inside(folder, name string) bool {
+	if strings.Contains(m.Command[0], "/") || m.Command[0] == name {
+		return true
+	}
+	_, err := os.Lstat(filepath.Join(folder, m.Command[0]))
+	return err == nil
+}
+
+// nothingToRun says what to do: the command that builds, where the source is Go
+// and lies in the folder.
+func nothingToRun(folder, name, program string) string {
+	target := filepath.Join(folder, program)
+	if program != name && !strings.Contains(program, "/") {
+		return fmt.Sprintf("%s is neither in the folder nor in PATH", program)
+	}
+	hint := "build the plugin into it, as " + target
+	if sources, _ := filepath.Glob(filepath.Join(folder, "*.go")); len(sources) > 0 {
+		hint += fmt.Sprintf(" (go build -C %s -o %s .)", folder, target)
+	}
+	return hint
+}

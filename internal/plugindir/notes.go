@@ -1,0 +1,114 @@
+package plugindir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Note is what the store remembers of one plugin. All are digests, or empty.
+type Note struct {
+	// Trusted is the digest that alone is run where verify is "lock".
+	Trusted string `json:"trusted,omitempty"`
+	// Runs is the newest that was ready, Previous the one before.
+	Runs     string `json:"runs,omitempty"`
+	Previous string `json:"previous,omitempty"`
+	// Pinned runs instead of Replaced, for as long as the directory has that.
+	Pinned   string `json:"pinned,omitempty"`
+	Replaced string `json:"replaced,omitempty"`
+}
+
+// Note returns what is remembered of a plugin.
+func (s *Store) Note(name string) (Note, error) {
+	all, err := s.notes()
+	return all[name], err
+}
+
+// Change changes what is remembered of a plugin. Hosts and commands that share
+// the store wait for each other.
+func (s *Store) Change(name string, do func(*Note)) error {
+	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("plugin store: %w", err)
+	}
+	defer lock.Close() // and with it the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock the plugin store: %w", err)
+	}
+	all, err := s.notes()
+	if err != nil {
+		return err
+	}
+	n := all[name]
+	was := n
+	if do(&n); n == was {
+		return nil
+	}
+	all[name] = n
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return fmt.Errorf("plugin store: %w", err)
+	}
+	tmp := filepath.Join(s.dir, ".notes.json")
+	if err := os.WriteFile(tmp, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("plugin store: %w", err)
+	}
+	if err := os.Rename(tmp, s.notesPath()); err != nil {
+		return fmt.Errorf("plugin store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) notesPath() string { return filepath.Join(s.dir, "notes.json") }
+
+func (s *Store) notes() (map[string]Note, error) {
+	all := make(map[string]Note)
+	text, err := os.ReadFile(s.notesPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("plugin store: %w", err)
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("plugin store: %s: %w", s.notesPath(), err)
+	}
+	return all, nil
+}
+
+// Sweep removes the builds that no note names and that are not in keep.
+func (s *Store) Sweep(keep map[string]bool) error {
+	all, err := s.notes()
+	if err != nil {
+		return err
+	}
+	wanted := make(map[string]bool)
+	for _, n := range all {
+		for _, digest := range []string{n.Trusted, n.Runs, n.Previous, n.Pinned, n.Replaced} {
+			wanted[digest] = true
+		}
+	}
+	builds := filepath.Join(s.dir, "builds")
+	entries, err := os.ReadDir(builds)
+	if err != nil {
+		return fmt.Errorf("plugin store: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if info, err := e.Info(); strings.HasPrefix(name, ".") && (err != nil || time.Since(info.ModTime()) < time.Hour) {
+			continue // somebody is copying
+		}
+		if !wanted[name] && !keep[name] {
+			if err := os.RemoveAll(filepath.Join(builds, name)); err != nil {
+				return fmt.Errorf("plugin store: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package plugindir
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// A Store is the host's own folder of plugins: what runs is a copy in there, named
+// by its digest, so that what was checked is what runs, a plugin can be replaced
+// while it runs, and the one before is still there. Several hosts may share one.
+type Store struct {
+	dir string
+}
+
+// OpenStore opens the store in dir, and makes it where it is missing. Others may
+// pass through it, since a plugin may run as another user, and not look into it.
+func OpenStore(dir string) (*Store, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("plugin store %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o700); err != nil {
+		return nil, fmt.Errorf("plugin store: %w", err)
+	}
+	for _, d := range []string{abs, filepath.Join(abs, "builds")} {
+		if err := os.Mkdir(d, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("plugin store: %w", err)
+		}
+	}
+	return &Store{abs}, nil
+}
+
+// Dir is the store's folder, absolute.
+func (s *Store) Dir() string { return s.dir }
+
+// A Build is one content of a plugin, in the store. Its files don't change.
+type Build struct {
+	Name    string
+	Version string // the manifest's, else the one Go built in, else 12 digits of Digest
+	Digest  string // SHA-256 over all files, in hex
+	Program string // absolute
+	Args    []string
+	Dir     string // to run it in
+	// Outside is a program that is not in the store, such as an interpreter: it
+	// is named, and not verified. Empty if there is none.
+	Outside  string
+	Manifest Manifest
+}
+
+// ErrBusy is wrapped by the error for a plugin that is being written.
+var ErrBusy = errors.New("it is being written")
+
+// Stage copies what f found into the store, unless it is there, and returns it.
+func (s *Store) Stage(f Found) (Build, error) {
+	if f.Err != nil {
+		return Build{}, f.Err
+	}
+	builds := filepath.Join(s.dir, "builds")
+	tmp, err := os.MkdirTemp(builds, ".tmp-")
+	if err != nil {
+		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
+	}
+	defer os.RemoveAll(tmp)
+	before := Fingerprint(f.Root)
+	c := copier{sum: sha256.New()}
+	to := filepath.Join(tmp, "plugin")
+	if f.Folder {
+		err = c.folder(f.Root, to, "")
+	} else if err = os.Mkdir(to, 0o755); err == nil {
+		c.note("", "/", nil) // as a folder with one file
+		err = c.file(f.Root, filepath.Join(to, f.Name), f.Name, 0o555)
+	}
+	if err != nil {
+		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
+	}
+	if Fingerprint(f.Root) != before || before == "" {
+		return Build{}, fmt.Errorf("plugin %s: %w", f.Name, ErrBusy)
+	}
+	digest := hex.EncodeToString(c.sum.Sum(nil))
+	if err := os.Chmod(tmp, 0o711); err != nil {
+		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
+	}
+	final := filepath.Join(builds, digest)
+	if err := os.Rename(tmp, final); err != nil {
+		// It is there already. What is in the store was checked when it came;
+		// that nobody has touched it since is checked now.
+		if have, e := digestOf(filepath.Join(final, "plugin")); e != nil || have != digest {
+			if e := os.RemoveAll(final); e != nil {
+				return Build{}, fmt.Errorf("replace the damaged copy of plugin %s: %w", f.Name, e)
+			}
+			if err := os.Rename(tmp, final); err != nil {
+				return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
+			}
+		}
+	}
+	return s.build(f.Name, digest)
+}
+
+// Get returns a plugin's build that was staged before. Its bytes are checked.
+func (s *Store) Get(name, digest string) (Build, error) {
+	dir := filepath.Join(s.dir, "builds", digest, "plugin")
+	if have, err := digestOf(dir); err != nil || have != digest {
+		return Build{}, fmt.Errorf("the store has no usable copy of plugin %s with digest %.12s", name, digest)
+	}
+	return s.build(name, digest)
+}
+
+// build describes what lies in the store.
+func (s *Store) build(name, digest string) (Build, error) {
+	dir := filepath.Join(s.dir, "builds", digest, "plugin")
+	m, err := readManifest(dir, name)
+	if err != nil {
+		return Build{}, err
+	}
+	b := Build{Name: name, Digest: digest, Dir: dir, Manifest: m}
+	inside := m.inside(dir, name)
+	program := m.Command[0]
+	b.Args = b.Manifest.Command[1:]
+	if inside {
+		b.Program = filepath.Join(dir, program)
+		if err := checkProgram(b); err != nil {
+			return Build{}, err
+		}
+		b.Outside = outside(b.Program, dir)
+	} else {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return Build{}, fmt.Errorf("plugin %s: %w", name, err)
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return Build{}, fmt.Errorf("plugin %s: %w", name, err)
+		}
+		b.Program, b.Outside = path, path
+	}
+	b.Version = versionOf(m, filepath.Join(dir, program), digest)
+	return b, nil
+}
+
+func checkProgram(b Build) error {
+	if b.Manifest.SHA256 == "" {
+		return nil
+	}
+	f, err := os.Open(b.Program)
+	if err != nil {
+		return fmt.Errorf("plugin %s: %w", b.Name, err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return fmt.Errorf("plugin %s: %w", b.Name, err)
+	}
+	if have := hex.EncodeToString(sum.Sum(nil)); !strings.EqualFold(have, b.Manifest.SHA256) {
+		return fmt.Errorf("plugin %s: %s has the SHA-256 %s, and %s says %s", b.Name, b.Manifest.Command[0], have, ManifestName, strings.ToLower(b.Manifest.SHA256))
+	}
+	return nil
+}
+
+// outside is where a program in dir really lies or what it is run with, if that
+// is elsewhere: the end of a link, the interpreter of a script.
+func outside(program, dir string) string {
+	if real, err := filepath.EvalSymlinks(program); err == nil && !strings.HasPrefix(real, dir+"/") {
+		return real
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := io.ReadFull(f, head) // a short one is whole
+	if line, isScript := strings.CutPrefix(string(head[:n]), "#!"); isScript {
+		line, _, _ = strings.Cut(line, "\n")
+		return strings.TrimSpace(line)
+	}
+	return ""
+}
+
+// A copier copies files and sums up what it copies.
+type copier struct {
+	sum hash.Hash
+}
+
+// note adds an entry to the sum: what it is called, what it is, what is in it.
+func (c copier) note(name, kind string, content []byte) {
+	fmt.Fprintf(c.sum, "%d:%s%s%x\n", len(name), name, kind, content)
+}
+
+// folder copies from to to. Names are relative to the plugin's root.
+func (c copier) folder(from, to, name string) error {
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from) // sorted
+	if err != nil {
+		return err
+	}
+	c.note(name, "/", nil)
+	for _, e := range entries {
+		src, dst, name := filepath.Join(from, e.Name()), filepath.Join(to, e.Name()), filepath.Join(name, e.Name())
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		switch mode := info.Mode(); {
+		case mode.IsDir():
+			err = c.folder(src, dst, name)
+		case mode.IsRegular():
+			err = c.file(src, dst, name, 0o444|mode.Perm()&0o111)
+		case mode&fs.ModeSymlink != 0:
+			var target string
+			if target, err = os.Readlink(src); err == nil {
+				c.note(name, "@", []byte(target))
+				err = os.Symlink(target, dst)
+			}
+		default:
+			err = fmt.Errorf("%s is neither file nor folder", src)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c copier) file(from, to, name string, mode fs.FileMode) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if beingWritten(src) {
+		return ErrBusy
+	}
+	sum := sha256.New()
+	if to == "" {
+		if _, err := io.Copy(sum, src); err != nil {
+			return err
+		}
+	} else if err := write(to, mode, src, sum); err != nil {
+		return err
+	}
+	kind := "-"
+	if mode&0o111 != 0 {
+		kind = "*"
+	}
+	c.note(name, kind, sum.Sum(nil))
+	return nil
+}
+
+// write copies src to a new file and to sum. Another thread that forks while the
+// file is open for writing would make its execution fail (golang.org/issue/22315):
+// no fork happens meanwhile.
+func write(to string, mode fs.FileMode, src io.Reader, sum io.Writer) (err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.MultiWriter(dst, sum), src)
+	return errors.Join(err, dst.Chmod(mode), dst.Close())
+}
+
+// Identify returns the digest and the version of what f found, as staging would.
+func Identify(f Found) (digest, version string, err error) {
+	if f.Err != nil {
+		return "", "", f.Err
+	}
+	if f.Folder {
+		digest, err = digestOf(f.Root)
+	} else {
+		c := copier{sha256.New()}
+		c.note("", "/", nil)
+		err = c.file(f.Root, "", f.Name, 0o555)
+		digest = hex.EncodeToString(c.sum.Sum(nil))
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read plugin %s: %w", f.Name, err)
+	}
+	program := f.Root
+	if f.Folder {
+		program = filepath.Join(f.Root, f.Manifest.Command[0])
+	}
+	return digest, versionOf(f.Manifest, program, digest), nil
+}
+
+// versionOf is the manifest's, else the one that Go built in, else of the digest.
+func versionOf(m Manifest, program, digest string) string {
+	if m.Version != "" {
+		return m.Version
+	}
+	if v := goVersion(program); v != "" {
+		return v
+	}
+	return digest[:12]
+}
+
+// digestOf sums up what lies in the store already.
+func digestOf(dir string) (string, error) {
+	sum := sha256.New()
+	if err := (copier{sum}).check(dir, ""); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// check is folder without a copy.
+func (c copier) check(dir, name string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	c.note(name, "/", nil)
+	for _, e := range entries {
+		src, name := filepath.Join(dir, e.Name()), filepath.Join(name, e.Name())
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		switch mode := info.Mode(); {
+		case mode.IsDir():
+			err = c.check(src, name)
+		case mode.IsRegular():
+			err = c.file(src, "", name, mode.Perm())
+		default:
+			var target string
+			if target, err = os.Readlink(src); err == nil {
+				c.note(name, "@", []byte(target))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package plugindir
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	s, err := OpenStore(filepath.Join(t.TempDir(), "data", "plugins"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// staged is the build of a plugin in dir.
+func staged(t *testing.T, s *Store, dir, name string) Build {
+	t.Helper()
+	f := Look(dir, name)
+	b, err := s.Stage(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest, version, err := Identify(f); err != nil || digest != b.Digest || version != b.Version {
+		t.Errorf("identified as %s, %s, %v; staged as %s, %s", digest, version, err, b.Digest, b.Version)
+	}
+	return b
+}
+
+// What runs is a copy of all that the plugin has, named by its digest.
+func TestStage(t *testing.T) {
+	s, dir := open(t), directory(t)
+	put(t, dir, "script/plugin.toml", 0o600, `command = ["./run.sh", "a"]`, `version = "2.1"`)
+	put(t, dir, "script/run.sh", 0o700, "#!/bin/sh -e")
+	put(t, dir, "script/lib/data.txt", 0o600)
+	if err := os.Symlink("lib/data.txt", filepath.Join(dir, "script/link")); err != nil {
+		t.Fatal(err)
+	}
+
+	b := staged(t, s, dir, "script")
+	if b.Version != "2.1" || b.Outside != "/bin/sh -e" || strings.Join(b.Args, " ") != "a" || filepath.Dir(b.Program) != b.Dir {
+		t.Errorf("%+v", b)
+	}
+	text, err := os.ReadFile(filepath.Join(b.Dir, "link"))
+	if err != nil || !strings.Contains(string(text), "content of script/lib/data.txt") {
+		t.Errorf("through the link: %q, %v", text, err)
+	}
+	if !strings.HasPrefix(b.Dir, s.Dir()) || !strings.Contains(b.Dir, b.Digest) {
+		t.Errorf("it lies in %s", b.Dir)
+	}
+	if again := staged(t, s, dir, "script"); again.Digest != b.Digest {
+		t.Error("the same content has another digest")
+	}
+	bare := staged(t, s, dir, "bare")
+	if bare.Version != bare.Digest[:12] {
+		t.Errorf("version %s of digest %s", bare.Version, bare.Digest)
+	}
+
+	digests := map[string]bool{b.Digest: true}
+	for change, do := range map[string]func() error{
+		"a byte":   func() error { return os.WriteFile(filepath.Join(dir, "script/lib/data.txt"), []byte("x"), 0o600) },
+		"a file":   func() error { return os.WriteFile(filepath.Join(dir, "script/new"), nil, 0o600) },
+		"a link":   func() error { return os.Symlink("run.sh", filepath.Join(dir, "script/l2")) },
+		"a mode":   func() error { return os.Chmod(filepath.Join(dir, "script/lib/data.txt"), 0o700) },
+		"a folder": func() error { return os.Mkdir(filepath.Join(dir, "script/empty"), 0o700) },
+	} {
+		before := Fingerprint(filepath.Join(dir, "script"))
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		now := staged(t, s, dir, "script")
+		if digests[now.Digest] {
+			t.Errorf("%s more, and the digest is one that was", change)
+		}
+		digests[now.Digest] = true
+		if Fingerprint(filepath.Join(dir, "script")) == before {
+			t.Errorf("%s more, and the fingerprint is the same", change)
+		}
+	}
+
+	old, err := s.Get("script", b.Digest)
+	if err != nil || old.Program != b.Program || old.Version != "2.1" {
+		t.Errorf("the old build: %+v, %v", old, err)
+	}
+}
+
+// A copy that was touched in the store is not run.
+func TestStoreIsChecked(t *testing.T) {
+	s, dir := open(t), directory(t)
+	b := staged(t, s, dir, "bare")
+	if err := os.Chmod(b.Program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.Program, []byte("something else"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get("bare", b.Digest); err == nil {
+		t.Error("the damaged copy was given")
+	}
+	again := staged(t, s, dir, "bare")
+	if text, err := os.ReadFile(again.Program); err != nil || string(text) == "something else" {
+		t.Errorf("staged again: %q, %v", text, err)
+	}
+	if _, err := s.Get("bare", b.Digest); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManifestDigest(t *testing.T) {
+	s, dir := open(t), t.TempDir()
+	put(t, dir, "p/p", 0o700)
+	put(t, dir, "p/plugin.toml", 0o600, `sha256 = "`+strings.Repeat("0", 64)+`"`)
+	if _, err := s.Stage(Look(dir, "p")); err == nil || !strings.Contains(err.Error(), "has the SHA-256") {
+		t.Error(err)
+	}
+}
+
+// A file that somebody still writes is not taken.
+func TestBusy(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells who writes")
+	}
+	s, dir := open(t), directory(t)
+	f, err := os.OpenFile(filepath.Join(dir, "bare"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stage(Look(dir, "bare")); !errors.Is(err, ErrBusy) {
+		t.Errorf("while it is written: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	staged(t, s, dir, "bare")
+}
+
+func TestNotes(t *testing.T) {
+	s, dir := open(t), directory(t)
+	a, b := staged(t, s, dir, "bare"), staged(t, s, dir, "folder")
+	if err := s.Change("bare", func(n *Note) { n.Runs = a.Digest }); err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenStore(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.Note("bare"); err != nil || n.Runs != a.Digest {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if err := s.Sweep(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get("bare", a.Digest); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Get("folder", b.Digest); err == nil {
+		t.Error("what nobody wants was kept")
+	}
+}
+
+func TestCheckTrust(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "plugins")
+	put(t, dir, "p/p", 0o755)
+	root := filepath.Join(dir, "p")
+	if err := CheckTrust(root); err != nil {
+		t.Fatalf("what nobody else can write: %v", err)
+	}
+	for _, tt := range []struct {
+		path string
+		mode os.FileMode
+		want string
+	}{
+		{filepath.Join(root, "p"), 0o757, "chmod o-w " + filepath.Join(root, "p")},
+		{root, 0o707, "chmod o-w " + root},
+		{dir, 0o703, "chmod o-w " + dir},
+		{filepath.Join(root, "p"), 0o755 | os.ModeSetuid, "chmod ug-s"},
+	} {
+		was, err := os.Stat(tt.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(tt.path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckTrust(root); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s %v: %v", tt.path, tt.mode, err)
+		}
+		if err := os.Chmod(tt.path, was.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(filepath.Join(root, "p"), 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckTrust(root); err == nil || !strings.Contains(err.Error(), "chown 0 ") {
+			t.Errorf("another's file: %v", err)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package plugindir
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// CheckTrust reports who else than this process's user and root could have
+// written the plugin at root: each file and folder of it, and each folder above
+// it. The errors, joined, name the command that mends each.
+//
+// A folder that others may write counts as safe if it is sticky, as /tmp is: what
+// is in it belongs to its owner alone. A group that has its owner for its only
+// member is no other.
+func CheckTrust(root string) error {
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	check := func(path string, info fs.FileInfo, above bool) {
+		about, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return
+		}
+		mode := info.Mode()
+		if about.Uid != 0 && int(about.Uid) != os.Geteuid() {
+			problems = append(problems, fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), path))
+			return
+		}
+		if mode.IsDir() && mode&fs.ModeSticky != 0 && above || mode&fs.ModeSymlink != 0 {
+			return
+		}
+		var who []string
+		if mode.Perm()&0o020 != 0 && !groupOfOne(about.Gid, about.Uid) {
+			who = append(who, "g")
+		}
+		if mode.Perm()&0o002 != 0 {
+			who = append(who, "o")
+		}
+		if len(who) > 0 {
+			problems = append(problems, fmt.Errorf("%s can be written by others: chmod %s-w %s", path, strings.Join(who, ""), path))
+		}
+		if !mode.IsDir() && !mode.IsRegular() {
+			problems = append(problems, fmt.Errorf("%s is neither file nor folder: remove it", path))
+		}
+		if mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 && mode.IsRegular() {
+			problems = append(problems, fmt.Errorf("%s changes its user when it is run: chmod ug-s %s", path, path))
+		}
+	}
+	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		check(dir, info, true)
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		check(path, info, false)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(problems...)
+}
+
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
+// groupOfOne tells whether a group has owner for its only member, as the group
+// of a user's own that many systems make. It believes the files alone: whoever
+// keeps groups elsewhere is told to take the bit away.
+func groupOfOne(gid, owner uint32) bool {
+	name := ""
+	members := make(map[string]bool)
+	for fields := range lines("/etc/group") {
+		if len(fields) == 4 && fields[2] == strconv.FormatUint(uint64(gid), 10) {
+			name = fields[0]
+			for m := range strings.SplitSeq(fields[3], ",") {
+				if m != "" {
+					members[m] = true
+				}
+			}
+		}
+	}
+	own := ""
+	for fields := range lines("/etc/passwd") {
+		if len(fields) < 4 {
+			continue
+		}
+		if fields[2] == strconv.FormatUint(uint64(owner), 10) {
+			own = fields[0]
+		}
+		if fields[3] == strconv.FormatUint(uint64(gid), 10) {
+			members[fields[0]] = true
+		}
+	}
+	delete(members, own)
+	return name != "" && own != "" && len(members) == 0
+}
+
+// lines yields the fields of each line of a file such as /etc/passwd.
+func lines(path string) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			return // nobody is known, so nobody is trusted
+		}
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			if !yield(strings.Split(s.Text(), ":")) {
+				return
+			}
+		}
+	}
+}
