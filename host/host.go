@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/IBM/sarama"
@@ -25,6 +26,7 @@ import (
 	"rrhost/host/internal/embedded"
 	"rrhost/host/internal/intake"
 	"rrhost/host/internal/reply"
+	"rrhost/internal/control"
 	"rrhost/internal/kafka"
 	"rrhost/internal/plugindir"
 	"rrhost/plugin"
@@ -52,7 +54,7 @@ type Host struct {
 	handlers []plugin.Handler
 	logger   hclog.Logger
 	servers  []*server
-	store    *plugindir.Store // of plugins; set by Run
+	store    *plugindir.Store // set by Run; nil: no plugins
 
 	ready chan struct{}
 
@@ -128,8 +130,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		}
 		defer closing(&err, "the embedded broker", broker)
 	}
-	if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store)); err != nil {
-		return err
+	if h.hasPlugins() {
+		if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store)); err != nil {
+			return err
+		}
 	}
 	if err := kafka.EnsureTopics(ctx, h.cfg); err != nil {
 		return err
@@ -167,6 +171,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	}
 	r.wire(producer, group, client)
 	return r.serve(ctx, listener)
+}
+
+func (h *Host) hasPlugins() bool {
+	return slices.ContainsFunc(h.servers, func(s *server) bool { return s.handlers == nil })
 }
 
 // closing closes c at the end of a function whose error is err.
@@ -233,6 +241,13 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 		background.Go(func() {
 			if err := r.ingester.Run(rest); err != nil {
 				r.logger.Error("the audit ingester ended", "error", err)
+			}
+		})
+	}
+	if r.store != nil {
+		background.Go(func() {
+			if err := control.Serve(rest, r.store.Dir(), controlled{r.Host}); err != nil {
+				r.logger.Error("commands of rrhost plugin do not reach this host", "error", err)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ Exit codes: 0 all is well, 2 the command line or the configuration is wrong,
 	}
 	g.Bind(root)
 	root.AddCommand(
-		newRun(g), newDemo(g), newCheck(g), newTopics(g),
+		newRun(g), newDemo(g), newCheck(g), newTopics(g), newPlugin(g),
 		cli.Group("audit", "Look after the audit trail's store", "  rrhost audit migrate", newMigrate(g)),
 		cli.NewKeygen(g, "rrhost"), cli.NewVersion(g, "rrhost"),
 	)

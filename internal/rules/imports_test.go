@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"plugin/proto":       {},
 	"internal/stream":    {"internal/handler", "plugin/proto"},
 	"internal/process":   {"internal/handler", "internal/stream", "plugin/proto"},
+	"internal/control":   {},
 	"internal/plugindir": {"internal/stream"},
 	"plugin":             {"internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/plugintest":  {"internal/handler", "internal/process", "internal/stream", "plugin"},
@@ -44,7 +45,7 @@ var allowed = map[string][]string{
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},
 	"host/internal/admin":     {"audit", "host/internal/dispatch", "host/internal/intake", "host/internal/supervise", "internal/wire"},
 	"host": {"audit", "config", "host/internal/admin", "host/internal/dispatch", "host/internal/embedded", "host/internal/intake",
-		"host/internal/reply", "host/internal/supervise", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/stream",
+		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/stream",
 		"internal/wire", "plugin"},
 }
 
