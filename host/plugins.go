@@ -16,6 +16,7 @@ import (
 	"rrhost/internal/handler"
 	"rrhost/internal/plugindir"
 	"rrhost/internal/process"
+	"rrhost/internal/schema"
 	"rrhost/internal/stream"
 )
 
@@ -82,15 +83,6 @@ func assign(cfg config.Config, handlers []handler.Handler) ([]*server, error) {
 	return servers, nil
 }
 
-// routes finds the handler of each topic among those that there are.
-func (s *server) routes(have []string) map[string]dispatch.Route {
-	routes := make(map[string]dispatch.Route, len(s.topics))
-	for _, t := range s.topics {
-		routes[t.Name] = route(s.name, t, have)
-	}
-	return routes
-}
-
 // route finds the handler of one topic: the one it names, else the only one, else
 // the one of its name.
 func route(plugin string, t config.Topic, have []string) dispatch.Route {
@@ -119,7 +111,7 @@ func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
 				<-ctx.Done()
 				local.Close()
 			})
-			s.lane.Up(local, "", h.routes(s, s.handlerNames()))
+			s.lane.Up(local, "", h.routes(s, s.handlerInfos()))
 			h.settle(s)
 			continue
 		}
@@ -142,7 +134,10 @@ func (h *Host) supervision(s *server) supervise.Config {
 		},
 		Allowed: h.cfg.Plugins.Env, Instances: own.Instances,
 		StartTimeout: h.cfg.Plugins.StartTimeout,
-		Traffic:      &traffic{h, s},
+		Place: func(keys ...string) string {
+			return h.cfg.Place(append([]string{"plugin", s.name, "config"}, keys...)...)
+		},
+		Traffic: &traffic{h, s},
 		Logger:       h.logger.Named("plugin"),
 	}
 }
@@ -154,7 +149,7 @@ type traffic struct {
 }
 
 func (t *traffic) Join(i *supervise.Instance, b plugindir.Build) {
-	t.lane.Up(i, b.Version, t.host.routes(t.server, handlersOf(i)))
+	t.lane.Up(i, b.Version, t.host.routes(t.server, i.About().Handlers))
 	t.host.settle(t.server)
 }
 
@@ -163,7 +158,7 @@ func (t *traffic) Switch(to []*supervise.Instance, b plugindir.Build) {
 	for n, i := range to {
 		list[n] = i
 	}
-	t.lane.Switch(list, b.Version, t.host.routes(t.server, handlersOf(to[0])))
+	t.lane.Switch(list, b.Version, t.host.routes(t.server, to[0].About().Handlers))
 }
 
 func (t *traffic) Retire(i *supervise.Instance) { t.lane.Retire(i) }
@@ -188,14 +183,6 @@ func (t *traffic) Reject(cause error) {
 	t.host.settle(t.server)
 }
 
-func handlersOf(i *supervise.Instance) []string {
-	var have []string
-	for _, about := range i.About().Handlers {
-		have = append(have, about.Name)
-	}
-	return have
-}
-
 func causeText(err error) string {
 	if err == nil {
 		return "it was stopped"
@@ -203,22 +190,39 @@ func causeText(err error) string {
 	return err.Error()
 }
 
-func (s *server) handlerNames() []string {
-	var names []string
+func (s *server) handlerInfos() []stream.HandlerInfo {
+	var infos []stream.HandlerInfo
 	for _, h := range s.handlers {
-		names = append(names, h.Name())
+		infos = append(infos, stream.HandlerInfo{Name: h.Name(), RequestSchema: h.RequestSchema(), ChecksPayload: h.ChecksPayload()})
 	}
-	return names
+	return infos
 }
 
-// routes finds the handler of each topic of s, and tells about those that have
-// none.
-func (h *Host) routes(s *server, have []string) map[string]dispatch.Route {
-	routes := s.routes(have)
-	for topic, route := range routes {
-		if route.Problem != "" {
-			h.logger.Error("a topic has no handler", "topic", topic, "problem", route.Problem)
+// routes finds the handler of each topic of s among those that there are, and
+// tells about topics that have none.
+func (h *Host) routes(s *server, infos []stream.HandlerInfo) map[string]dispatch.Route {
+	var have []string
+	schemas := make(map[string]*schema.Schema)
+	for _, info := range infos {
+		have = append(have, info.Name)
+		if info.ChecksPayload || info.RequestSchema == nil {
+			continue
 		}
+		compiled, err := schema.Compile(info.RequestSchema)
+		if err != nil {
+			h.logger.Error("requests are not checked against the handler's schema, which cannot be used", "plugin", s.name, "handler", info.Name, "error", err)
+			continue
+		}
+		schemas[info.Name] = compiled
+	}
+	routes := make(map[string]dispatch.Route, len(s.topics))
+	for _, t := range s.topics {
+		r := route(s.name, t, have)
+		r.Schema = schemas[r.Handler]
+		if r.Problem != "" {
+			h.logger.Error("a topic has no handler", "topic", t.Name, "problem", r.Problem)
+		}
+		routes[t.Name] = r
 	}
 	return routes
 }

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"rrhost/internal/handler"
 )
 
 // settings is how the program wants its configuration; set before Serve.
 var settings struct {
 	mu   sync.Mutex
 	take func(text []byte) error
+	schema []byte
 }
 
 // OnConfigure sets the function that gets the plugin's own section of the host's
@@ -23,6 +26,7 @@ var settings struct {
 func OnConfigure[T any](fn func(T) error) {
 	settings.mu.Lock()
 	defer settings.mu.Unlock()
+	settings.schema = handler.SettingsSchema[T]()
 	settings.take = func(text []byte) error {
 		var cfg T
 		dec := json.NewDecoder(bytes.NewReader(text))
@@ -60,4 +64,16 @@ func configure(text []byte) error {
 		return errors.New("this plugin takes no configuration")
 	}
 	return nil
+}
+
+// noSettings is the schema of a plugin that takes none.
+const noSettings = `{"type": "object", "additionalProperties": false}`
+
+func settingsSchema() []byte {
+	settings.mu.Lock()
+	defer settings.mu.Unlock()
+	if settings.take == nil {
+		return []byte(noSettings)
+	}
+	return settings.schema
 }

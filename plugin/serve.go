@@ -46,7 +46,7 @@ func serve(handlers []Handler) int {
 	logger := hclog.New(&hclog.LoggerOptions{
 		Output: os.Stderr, JSONFormat: true, Level: hclog.Debug, // the host drops what it doesn't want
 	})
-	about := stream.About{Name: programName(), Version: buildVersion(), SDK: "go " + SDKVersion}
+	about := stream.About{Name: programName(), Version: buildVersion(), SDK: "go " + SDKVersion, ConfigSchema: settingsSchema()}
 	server, err := stream.NewServer(about, handlers, configure, logger)
 	if err != nil {
 		logger.Error("plugin cannot serve", "error", err)

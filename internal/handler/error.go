@@ -164,6 +164,12 @@ func NoHandler(name string, have []string) *Error {
 	}
 }
 
+// Misfit is the answer for a request that does not fit its schema. text names the
+// field, and quotes nothing.
+func Misfit(text string) *Error {
+	return &Error{Status: StatusInvalidPayload, Code: StatusInvalidPayload, Message: cut(text, maxMessage)}
+}
+
 // Abandoned is the answer for a handler that ended its goroutine instead of
 // returning, which no recover can see.
 func Abandoned() *Error {

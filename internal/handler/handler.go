@@ -22,6 +22,7 @@ const MaxNameLen = 128
 type Handler struct {
 	name              string
 	request, response json.RawMessage
+	checks            bool // call refuses what does not fit request
 	call              func(ctx context.Context, payload []byte) ([]byte, error)
 }
 
@@ -37,6 +38,7 @@ func New[In, Out any](name string, fn func(context.Context, In) (Out, error)) Ha
 		name:     name,
 		request:  requestSchema[In](),
 		response: responseSchema[Out](),
+		checks:   true, // decode does, with the types that the schema is made of
 		call: func(ctx context.Context, payload []byte) ([]byte, error) {
 			var in In
 			if err := decode(payload, &in, nullable); err != nil {
@@ -69,6 +71,21 @@ func (h Handler) Name() string { return h.name }
 
 // RequestSchema is the JSON Schema of what the handler takes; nil if unknown.
 func (h Handler) RequestSchema() json.RawMessage { return h.request }
+
+// WithRequestSchema returns h with a JSON Schema of the author's own, against
+// which requests are held before the function sees them. It panics if it is not
+// JSON.
+func (h Handler) WithRequestSchema(schema string) Handler {
+	if !json.Valid([]byte(schema)) {
+		panic(fmt.Sprintf("handler: the request schema of %q is not JSON", h.name))
+	}
+	h.request, h.checks = json.RawMessage(schema), false
+	return h
+}
+
+// ChecksPayload tells whether the handler itself refuses requests that do not fit
+// its schema.
+func (h Handler) ChecksPayload() bool { return h.checks }
 
 // ResponseSchema is the JSON Schema of what the handler returns; nil if
 // unknown.

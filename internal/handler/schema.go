@@ -22,6 +22,12 @@ func responseSchema[Out any]() json.RawMessage {
 	})
 }
 
+// SettingsSchema describes the settings that a plugin decodes into a T: fields may
+// be missing, and unknown ones are mistakes.
+func SettingsSchema[T any]() json.RawMessage {
+	return schemaOf[T](func(s *jsonschema.Schema) { s.Required = nil })
+}
+
 // schemaOf is nil where a type has no schema, such as one that contains itself:
 // a schema is a help to people, no condition of service.
 func schemaOf[T any](relax func(*jsonschema.Schema)) json.RawMessage {

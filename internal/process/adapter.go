@@ -38,7 +38,7 @@ func (l *lineLog) Write(text []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.out.logger == nil {
-		l.out.logger = l.p.cmd.out.logger
+		l.out.logger, l.out.tail = l.p.cmd.out.logger, l.p.cmd.out.tail
 	}
 	for _, b := range text {
 		switch {

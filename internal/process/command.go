@@ -79,6 +79,7 @@ func (c *command) start(ctx context.Context, env []string) error {
 		c.closePipes()
 		return err
 	}
+	c.out.tail = c.cfg.Tail
 	c.out.logger = c.cfg.Logger.With("plugin", c.cfg.Name, "version", c.cfg.Version, "pid", c.pid)
 	c.pipes.Go(func() { drain(bufio.NewReaderSize(errR, maxLine), c.out.stderr) })
 
@@ -150,7 +151,7 @@ func (c *command) handshake(ctx context.Context, stdout *os.File) error {
 		r := bufio.NewReaderSize(stdout, maxHandshake)
 		line, err := readHandshake(r)
 		got <- answer{line, err}
-		rest := output{logger: c.out.logger}
+		rest := output{logger: c.out.logger, tail: c.out.tail}
 		drain(r, func(text []byte, truncated bool) { rest.text("stdout", text, truncated) })
 	})
 	var a answer

@@ -30,6 +30,7 @@ type output struct {
 	logger hclog.Logger // has the plugin's name, version and pid
 	crash  crashState
 	first  string // first line that was no log record, cut; for a failed start
+	tail   *Tail  // nil: none is kept
 }
 
 // crashState follows the lines of a Go program that dies of a panic.
@@ -107,7 +108,9 @@ func (o *output) record(text []byte) bool {
 	for _, k := range keys {
 		fields = append(fields, fieldKey(k), fieldValue(rec[k]))
 	}
-	o.logger.Log(level, printable(message), fields...)
+	message = printable(message)
+	o.tail.add(message)
+	o.logger.Log(level, message, fields...)
 	return true
 }
 
@@ -180,6 +183,7 @@ func (o *output) text(stream string, text []byte, truncated bool) {
 			o.first = o.first[:200] + "…"
 		}
 	}
+	o.tail.add(line)
 	fields := []any{"stream", stream}
 	if truncated {
 		fields = append(fields, "truncated", true)

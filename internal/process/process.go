@@ -45,6 +45,11 @@ type Config struct {
 	NoTLS bool
 	// Logger gets what the plugin prints. Defaults to none.
 	Logger hclog.Logger
+	// Tail keeps the last of it. Nil: nothing does.
+	Tail *Tail
+	// Accept may refuse the plugin for what it says of itself, before it gets its
+	// settings. Nil: none is refused.
+	Accept func(stream.About) error
 }
 
 func (c Config) withDefaults() Config {
@@ -115,6 +120,23 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// errDescribed ends the start of a plugin that is asked what it is.
+var errDescribed = errors.New("described")
+
+// Describe starts a plugin, asks what it is, and ends it.
+func Describe(ctx context.Context, cfg Config) (stream.About, error) {
+	var about stream.About
+	cfg.Accept = func(a stream.About) error {
+		about = a
+		return errDescribed
+	}
+	_, err := Start(ctx, cfg)
+	if errors.Is(err, errDescribed) {
+		err = nil
+	}
+	return about, err
 }
 
 // launch runs the executable and the handshake.
@@ -189,6 +211,11 @@ func (p *Process) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.cfg.Accept != nil {
+		if err := p.cfg.Accept(about); err != nil {
+			return err
+		}
+	}
 	if err := p.configure(ctx, api); err != nil {
 		return err
 	}
@@ -229,7 +256,10 @@ func (p *Process) configure(ctx context.Context, api proto.HandlerClient) error 
 
 // aboutOf checks what a plugin says of itself.
 func aboutOf(d *proto.DescribeResponse) (stream.About, error) {
-	about := stream.About{Name: printable(d.GetName()), Version: printable(d.GetVersion()), SDK: printable(d.GetSdk())}
+	about := stream.About{
+		Name: printable(d.GetName()), Version: printable(d.GetVersion()), SDK: printable(d.GetSdk()),
+		ConfigSchema: validOrNil(d.GetConfigSchema()),
+	}
 	if len(d.GetHandlers()) == 0 {
 		return about, &RefusedError{"it has no handler"}
 	}
@@ -244,6 +274,7 @@ func aboutOf(d *proto.DescribeResponse) (stream.About, error) {
 		seen[h.GetName()] = true
 		about.Handlers = append(about.Handlers, stream.HandlerInfo{
 			Name: h.GetName(), RequestSchema: validOrNil(h.GetRequestSchema()), ResponseSchema: validOrNil(h.GetResponseSchema()),
+			ChecksPayload: h.GetChecksPayload(),
 		})
 	}
 	return about, nil

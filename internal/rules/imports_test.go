@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/stream":    {"internal/handler", "plugin/proto"},
 	"internal/process":   {"internal/handler", "internal/stream", "plugin/proto"},
 	"internal/control":   {},
+	"internal/schema":    {},
 	"internal/plugindir": {"internal/stream"},
 	"plugin":             {"internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/plugintest":  {"internal/handler", "internal/process", "internal/stream", "plugin"},
@@ -39,13 +40,13 @@ var allowed = map[string][]string{
 	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/kafka", "internal/wire"},
 
 	"host/internal/embedded":  {"config", "internal/kafka"},
-	"host/internal/supervise": {"internal/plugindir", "internal/process", "internal/stream"},
+	"host/internal/supervise": {"internal/plugindir", "internal/process", "internal/schema", "internal/stream"},
 	"host/internal/intake":    {"internal/wire"},
-	"host/internal/dispatch":  {"internal/handler", "internal/stream", "internal/wire"},
+	"host/internal/dispatch":  {"internal/handler", "internal/schema", "internal/stream", "internal/wire"},
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},
 	"host/internal/admin":     {"audit", "host/internal/dispatch", "host/internal/intake", "host/internal/supervise", "internal/wire"},
 	"host": {"audit", "config", "host/internal/admin", "host/internal/dispatch", "host/internal/embedded", "host/internal/intake",
-		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/stream",
+		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/schema", "internal/stream",
 		"internal/wire", "plugin"},
 }
 

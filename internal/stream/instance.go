@@ -64,12 +64,14 @@ type queued struct {
 type About struct {
 	Name, Version, SDK string
 	Handlers           []HandlerInfo
+	ConfigSchema       []byte // JSON Schema of the settings; nil if unknown
 }
 
 // HandlerInfo describes one handler.
 type HandlerInfo struct {
 	Name                          string
 	RequestSchema, ResponseSchema []byte // JSON Schema; nil if unknown
+	ChecksPayload                 bool   // the handler's side holds requests against RequestSchema
 }
 
 // NewInstance makes the host's end. Requests may be started at once; they leave

@@ -50,6 +50,7 @@ func NewServer(about About, handlers []handler.Handler, configure func(settings 
 		s.names = append(s.names, h.Name())
 		s.about.Handlers = append(s.about.Handlers, HandlerInfo{
 			Name: h.Name(), RequestSchema: h.RequestSchema(), ResponseSchema: h.ResponseSchema(),
+			ChecksPayload: h.ChecksPayload(),
 		})
 	}
 	return s, nil
@@ -57,10 +58,11 @@ func NewServer(about About, handlers []handler.Handler, configure func(settings 
 
 // Describe answers with what the plugin is.
 func (s *Server) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
-	resp := &proto.DescribeResponse{Name: s.about.Name, Version: s.about.Version, Sdk: s.about.SDK}
+	resp := &proto.DescribeResponse{Name: s.about.Name, Version: s.about.Version, Sdk: s.about.SDK, ConfigSchema: s.about.ConfigSchema}
 	for _, h := range s.about.Handlers {
 		resp.Handlers = append(resp.Handlers, &proto.HandlerInfo{
 			Name: h.Name, RequestSchema: h.RequestSchema, ResponseSchema: h.ResponseSchema,
+			ChecksPayload: h.ChecksPayload,
 		})
 	}
 	return resp, nil

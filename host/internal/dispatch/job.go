@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rrhost/internal/handler"
+	"rrhost/internal/schema"
 	"rrhost/internal/stream"
 	"rrhost/internal/wire"
 )
@@ -65,6 +66,7 @@ type Job struct {
 type try struct {
 	job    *Job
 	at     *member
+	schema *schema.Schema // that the payload must fit, or nil
 	number atomic.Uint64 // there; 0 until known, cancelled once nobody wants it
 }
 
@@ -72,6 +74,12 @@ const cancelled = ^uint64(0)
 
 // send starts t. The lane's lock is not held: done may be called right away.
 func (t *try) send(req stream.Request) {
+	if t.schema != nil {
+		if wrong := t.schema.Check(req.Payload); len(wrong) > 0 {
+			t.result(stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}})
+			return
+		}
+	}
 	number := t.at.on.Start(req, t.result)
 	if !t.number.CompareAndSwap(0, number) {
 		t.at.on.Cancel(number) // it was cancelled before its number was known

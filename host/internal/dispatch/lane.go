@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"rrhost/internal/schema"
 	"rrhost/internal/stream"
 	"rrhost/internal/wire"
 )
@@ -27,7 +28,8 @@ type Instance interface {
 // A Route is the handler of one topic.
 type Route struct {
 	Handler string
-	Problem string // why there is none
+	Problem string         // why there is none
+	Schema  *schema.Schema // that requests must fit; nil: the handler's side sees to it
 }
 
 // A Lane is the way to one plugin; all its topics share it, and its instances
@@ -441,7 +443,7 @@ func (l *Lane) begin(j *Job, m *member) (s step, ok bool) {
 	if j.attempt > 0 || t.job != nil {
 		t = new(try)
 	}
-	t.job, t.at = j, m
+	t.job, t.at, t.schema = j, m, route.Schema
 	j.state, j.current, j.suspect = running, t, m.solo
 	j.attempt++
 	m.running++

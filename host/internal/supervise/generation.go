@@ -28,6 +28,7 @@ type generation struct {
 type seat struct {
 	*generation
 	number int
+	tail   process.Tail
 
 	// Guarded by plugin.mu.
 	state InstanceState
@@ -49,7 +50,7 @@ func newGeneration(p *Plugin, b plugindir.Build) *generation {
 }
 
 // process starts one, up to ready.
-func (g *generation) process(ctx context.Context) (*process.Process, error) {
+func (g *generation) process(ctx context.Context, tail *process.Tail) (*process.Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.plugin.cfg.StartTimeout)
 	defer cancel()
 	cfg := g.plugin.cfg.Process
@@ -57,6 +58,10 @@ func (g *generation) process(ctx context.Context) (*process.Process, error) {
 	cfg.Path, cfg.Args, cfg.Dir = g.build.Program, g.build.Args, g.build.Dir
 	if tls := g.build.Manifest.TLS; tls != nil {
 		cfg.NoTLS = !*tls
+	}
+	cfg.Tail = tail
+	cfg.Accept = func(about stream.About) error {
+		return CheckSettings(about, cfg.Settings, g.plugin.cfg.Place)
 	}
 	cfg.Env = slices.Clone(cfg.Env)
 	for _, name := range g.build.Manifest.Env {
@@ -73,7 +78,7 @@ func (g *generation) try(ctx context.Context) ([]*process.Process, error) {
 	errs := make([]error, len(g.seats))
 	var wg sync.WaitGroup
 	for n := range g.seats {
-		wg.Go(func() { started[n], errs[n] = g.process(ctx) })
+		wg.Go(func() { started[n], errs[n] = g.process(ctx, &g.seats[n].tail) })
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
@@ -150,7 +155,7 @@ func (s *seat) run(ctx context.Context, proc *process.Process) {
 		blamed, stable := false, false
 		if proc == nil {
 			s.set(0, func(i *InstanceState) { i.State = StateStarting })
-			if proc, err = s.process(ctx); err == nil {
+			if proc, err = s.process(ctx, &s.tail); err == nil {
 				s.ready(proc)
 				p.cfg.Traffic.Join(proc.Instance(), s.build)
 			} else {
@@ -179,7 +184,7 @@ func (s *seat) run(ctx context.Context, proc *process.Process) {
 		case held:
 			pause = p.time.held
 		}
-		p.set(func(st *State) { st.LastError = err })
+		p.set(func(st *State) { st.LastError, st.LastLines = err, s.tail.Lines() })
 		s.set(pause, func(i *InstanceState) { i.State, i.PID = state, 0 })
 		if state == StateRejected {
 			if !s.serves() {

@@ -72,7 +72,9 @@ type Config struct {
 	// StopTimeout is how long a process has to end when asked, before it is
 	// killed. Defaults to 3 s.
 	StopTimeout time.Duration
-	Traffic     Traffic
+	// Place tells where a key of the plugin's own configuration stands.
+	Place   func(keys ...string) string
+	Traffic Traffic
 	// Logger gets what the plugin prints, and its changes of state.
 	Logger hclog.Logger
 	// Events gets every change of state; it may be nil, is called from several
@@ -139,6 +141,9 @@ func New(cfg Config) *Plugin {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
+	}
+	if cfg.Place == nil {
+		cfg.Place = func(...string) string { return "" }
 	}
 	return &Plugin{cfg: cfg, time: defaultTiming, orders: make(chan instruction), state: State{
 		Name: cfg.Name, State: StateFound, Since: time.Now(),
