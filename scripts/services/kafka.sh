@@ -97,7 +97,7 @@ format() { # DIR NODE
   fi
   # shellcheck disable=SC2086 # JVM is a list of flags
   "$JAVA" -Xmx128m $JVM -Dlog4j2.configurationFile="$HERE/kafka/log4j2.properties" -cp "$JARS/*" \
-    kafka.tools.StorageTool format -t "$CLUSTER" -c "$nd/server.properties" ${scram[@]+"${scram[@]}"} > "$nd/format.log" 2>&1 ||
+    kafka.tools.StorageTool format --cluster-id="$CLUSTER" -c "$nd/server.properties" ${scram[@]+"${scram[@]}"} > "$nd/format.log" 2>&1 ||
     { cat "$nd/format.log" >&2; die "format of node $2 failed"; }
 }
 
