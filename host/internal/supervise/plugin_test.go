@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	testPlugin = filepath.Join(dir, "testplugin")
-	if text, err := exec.Command("go", "build", "-o", testPlugin, "rrhost/internal/testplugin").CombinedOutput(); err != nil {
+	if text, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", testPlugin, "rrhost/internal/testplugin").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
 		return 1
 	}
@@ -198,6 +198,7 @@ func ask(i *Instance, order string) <-chan stream.Result {
 }
 
 func TestLivesAgainAfterDeath(t *testing.T) {
+	t.Parallel()
 	w := supervised(t, Config{}, quick())
 	var pids []int
 	for n := range 3 {
@@ -270,6 +271,7 @@ func (w *watched) request(order string) <-chan dispatch.Outcome {
 }
 
 func TestRejectedIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	w := supervised(t, Config{Process: process.Config{Settings: map[string]any{"refuse": true}}}, quick())
 	for range 2 {
 		if err := next(t, "rejected", w.rejected); !strings.Contains(err.Error(), "refuse is set") {
@@ -283,6 +285,7 @@ func TestRejectedIsTriedAgain(t *testing.T) {
 
 // A plugin that isn't there yet runs once it is, and one that goes away drains.
 func TestInstalledAndRemoved(t *testing.T) {
+	t.Parallel()
 	w := prepared(t, Config{}, quick())
 	w.run(t)
 	if err := next(t, "rejected", w.rejected); !errors.Is(err, plugindir.ErrAbsent) {
@@ -310,6 +313,7 @@ func TestInstalledAndRemoved(t *testing.T) {
 
 // A new build takes over at once; what runs at the old one may finish.
 func TestReplaced(t *testing.T) {
+	t.Parallel()
 	w := supervised(t, Config{Instances: 2}, quick())
 	next(t, "up", w.up)
 	next(t, "up", w.up)
@@ -340,6 +344,7 @@ func TestReplaced(t *testing.T) {
 
 // A bad build is refused, and the old one stays.
 func TestBadBuildIsRefused(t *testing.T) {
+	t.Parallel()
 	w := supervised(t, Config{}, quick())
 	next(t, "up", w.up)
 	good := w.State()
@@ -362,6 +367,7 @@ func TestBadBuildIsRefused(t *testing.T) {
 
 // A rollback holds until the directory changes, over a restart of the host too.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	w := supervised(t, Config{}, quick())
 	next(t, "up", w.up)
 	first := w.State().Digest
@@ -403,6 +409,7 @@ func TestReload(t *testing.T) {
 
 // A plugin that fails by itself is held; one that requests kill is not.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	tm := quick()
 	tm.holdAfter, tm.held = 3, time.Hour
 	w := prepared(t, Config{}, tm)
@@ -465,6 +472,7 @@ func TestStrict(t *testing.T) {
 }
 
 func TestHangIsEnded(t *testing.T) {
+	t.Parallel()
 	tm := quick()
 	tm.health, tm.healthTimeout, tm.strikes = 20*time.Millisecond, 100*time.Millisecond, 2
 	w := supervised(t, Config{}, tm)
