@@ -138,7 +138,7 @@ func (h *Host) supervision(s *server) supervise.Config {
 			return h.cfg.Place(append([]string{"plugin", s.name, "config"}, keys...)...)
 		},
 		Traffic: &traffic{h, s},
-		Logger:       h.logger.Named("plugin"),
+		Logger:  h.logger.Named("plugin"),
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 
 // settings is how the program wants its configuration; set before Serve.
 var settings struct {
-	mu   sync.Mutex
-	take func(text []byte) error
+	mu     sync.Mutex
+	take   func(text []byte) error
 	schema []byte
 }
 

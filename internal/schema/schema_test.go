@@ -26,17 +26,17 @@ func TestCheck(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"id":"abc","n":1,"list":[1.5],"kind":"a","either":"x"}`: nil,
 		`{"id":"abc","n":9007199254740993}`:                       {`field "n" is above 9`},
-		`s3cret`:                            {"the payload is not JSON"},
-		`"s3cret"`:                          {"the payload is a JSON string, and object is wanted"},
-		`{"id":"s3cret"}`:                   {`field "id" does not match ^[a-z]+$`},
-		`{}`:                                {`the payload lacks "id"`},
-		`{"id":"ab","s3":1}`:                {`field "s3" is not known`},
-		`{"id":"ab","n":0}`:                 {`field "n" is below 1`},
-		`{"id":"ab","n":"s3cret"}`:          {`field "n" is a JSON string, and integer is wanted`},
-		`{"id":"ab","list":["s3cret"]}`:     {`field "list.0" is a JSON string, and number is wanted`},
-		`{"id":"ab","list":[1,2]}`:          {`field "list" has 2 items, and at most 1 are wanted`},
-		`{"id":"ab","kind":"s3cret"}`:       {`field "kind" is none of the values that are allowed`},
-		`{"id":"ab","either":{"s3cret":1}}`: {`field "either" fits none of the forms that are allowed`},
+		`s3cret`:                                                  {"the payload is not JSON"},
+		`"s3cret"`:                                                {"the payload is a JSON string, and object is wanted"},
+		`{"id":"s3cret"}`:                                         {`field "id" does not match ^[a-z]+$`},
+		`{}`:                                                      {`the payload lacks "id"`},
+		`{"id":"ab","s3":1}`:                                      {`field "s3" is not known`},
+		`{"id":"ab","n":0}`:                                       {`field "n" is below 1`},
+		`{"id":"ab","n":"s3cret"}`:                                {`field "n" is a JSON string, and integer is wanted`},
+		`{"id":"ab","list":["s3cret"]}`:                           {`field "list.0" is a JSON string, and number is wanted`},
+		`{"id":"ab","list":[1,2]}`:                                {`field "list" has 2 items, and at most 1 are wanted`},
+		`{"id":"ab","kind":"s3cret"}`:                             {`field "kind" is none of the values that are allowed`},
+		`{"id":"ab","either":{"s3cret":1}}`:                       {`field "either" fits none of the forms that are allowed`},
 	} {
 		var got []string
 		for _, m := range s.Check([]byte(text)) {

@@ -67,7 +67,7 @@ type try struct {
 	job    *Job
 	at     *member
 	schema *schema.Schema // that the payload must fit, or nil
-	number atomic.Uint64 // there; 0 until known, cancelled once nobody wants it
+	number atomic.Uint64  // there; 0 until known, cancelled once nobody wants it
 }
 
 const cancelled = ^uint64(0)
