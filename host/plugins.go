@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -125,20 +124,24 @@ func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
 
 // supervision is how the plugin of s is to be kept running.
 func (h *Host) supervision(s *server) supervise.Config {
-	own := h.cfg.Plugin[s.name]
+	c := supervision(h.cfg, s.name, h.store)
+	c.Traffic, c.Logger = &traffic{h, s}, h.logger.Named("plugin")
+	return c
+}
+
+func supervision(cfg config.Config, plugin string, store *plugindir.Store) supervise.Config {
+	own := cfg.Plugin[plugin]
 	return supervise.Config{
-		Name: s.name, Dir: h.cfg.Path(h.cfg.Plugins.Dir), Store: h.store,
-		Strict: h.cfg.Plugins.Trust == "strict", Locked: h.cfg.Plugins.Verify == "lock",
+		Name: plugin, Dir: cfg.Path(cfg.Plugins.Dir), Store: store,
+		Strict: cfg.Plugins.Trust == "strict", Locked: cfg.Plugins.Verify == "lock",
 		Process: process.Config{
-			Env: h.cfg.Plugins.Env, MaxPayload: h.cfg.Host.MaxPayload, Settings: own.Config,
+			Env: cfg.Plugins.Env, MaxPayload: cfg.Host.MaxPayload, Settings: own.Config,
 		},
-		Allowed: h.cfg.Plugins.Env, Instances: own.Instances,
-		StartTimeout: h.cfg.Plugins.StartTimeout,
+		Allowed: cfg.Plugins.Env, Instances: own.Instances,
+		StartTimeout: cfg.Plugins.StartTimeout,
 		Place: func(keys ...string) string {
-			return h.cfg.Place(append([]string{"plugin", s.name, "config"}, keys...)...)
+			return cfg.Place(append([]string{"plugin", plugin, "config"}, keys...)...)
 		},
-		Traffic: &traffic{h, s},
-		Logger:  h.logger.Named("plugin"),
 	}
 }
 
@@ -233,51 +236,6 @@ func (h *Host) settle(s *server) {
 	s.settled = true
 	s.mu.Unlock()
 	h.checkReady()
-}
-
-// FindPlugins lists the plugins that cfg's topics name, with what is wrong with
-// each, without starting any.
-func FindPlugins(cfg config.Config) ([]FoundPlugin, error) {
-	cfg = cfg.WithDefaults()
-	servers, err := assign(cfg, nil)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, s := range servers {
-		names = append(names, s.name)
-	}
-	dir := cfg.Path(cfg.Plugins.Dir)
-	found, err := plugindir.Find(dir, names)
-	if err != nil {
-		return nil, err
-	}
-	var list []FoundPlugin
-	for _, f := range found {
-		p := FoundPlugin{Name: f.Name, Err: f.Err}
-		if f.Root != "" {
-			p.Path = f.Root
-			if rel, err := filepath.Rel(cfg.Path("."), f.Root); err == nil {
-				p.Path = rel
-			}
-		}
-		if f.Err == nil && cfg.Plugins.Trust == "strict" {
-			p.Err = plugindir.CheckTrust(f.Root)
-		}
-		if p.Err == nil {
-			_, p.Version, p.Err = plugindir.Identify(f)
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
-// A FoundPlugin is a plugin in the plugin directory.
-type FoundPlugin struct {
-	Name    string
-	Path    string // of the file or folder, relative to the configuration's folder
-	Version string
-	Err     error // why it cannot be run, and what to do; nil if it can
 }
 
 // NewLogger makes the logger of a [log] section, on standard error.

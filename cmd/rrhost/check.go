@@ -33,7 +33,8 @@ func newCheck(g *cli.Globals) *cobra.Command {
 		Use:   "check",
 		Short: "Say what is wrong, and how to mend it",
 		Long: `Check the configuration, the encryption key, Kafka and its topics, the audit
-store and the plugins. Each line says "ok", or "wrong" with what to do about it.
+store and the plugins, which are started to ask for their handlers and to check
+their settings, and ended. Each line says "ok", or "wrong" with what to do about it.
 It changes nothing. What "rrhost run" would create by itself is not wrong.
 
 Exit codes: 0 nothing is wrong; 2 the configuration, the key or a plugin is;
@@ -65,7 +66,7 @@ func checkAll(ctx context.Context, g *cli.Globals) []finding {
 	findings = append(findings, checkKey(cfg)...)
 	findings = append(findings, bounded(ctx, "kafka", func(ctx context.Context) []finding { return checkKafka(ctx, cfg) })...)
 	findings = append(findings, bounded(ctx, "audit store", func(ctx context.Context) []finding { return checkAudit(ctx, cfg) })...)
-	return append(findings, checkPlugins(cfg)...)
+	return append(findings, checkPlugins(ctx, cfg)...)
 }
 
 // bounded runs a check of a service that may not answer. The libraries know no

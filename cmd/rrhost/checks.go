@@ -129,8 +129,8 @@ func migrates(cfg config.Config) bool {
 	return cfg.Audit.Cassandra.Migrate == nil || *cfg.Audit.Cassandra.Migrate
 }
 
-func checkPlugins(cfg config.Config) []finding {
-	found, err := host.FindPlugins(cfg)
+func checkPlugins(ctx context.Context, cfg config.Config) []finding {
+	found, err := host.CheckPlugins(ctx, cfg)
 	if err != nil {
 		return []finding{misconfigured("plugins", err)}
 	}
@@ -139,7 +139,7 @@ func checkPlugins(cfg config.Config) []finding {
 		if p.Err != nil {
 			findings = append(findings, misconfigured("plugin "+p.Name, p.Err))
 		} else {
-			findings = append(findings, fine("plugin "+p.Name, p.Path+", version "+p.Version))
+			findings = append(findings, fine("plugin "+p.Name, p.Path+", version "+p.Version+", handlers "+strings.Join(p.Handlers, ", ")))
 		}
 	}
 	return findings

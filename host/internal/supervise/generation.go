@@ -51,25 +51,50 @@ func newGeneration(p *Plugin, b plugindir.Build) *generation {
 
 // process starts one, up to ready.
 func (g *generation) process(ctx context.Context, tail *process.Tail) (*process.Process, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.plugin.cfg.StartTimeout)
+	return g.plugin.cfg.launch(ctx, g.build, tail)
+}
+
+// launch starts a process of b, up to ready.
+func (c Config) launch(ctx context.Context, b plugindir.Build, tail *process.Tail) (*process.Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
 	defer cancel()
-	cfg := g.plugin.cfg.Process
-	cfg.Name, cfg.Version, cfg.Logger = g.build.Name, g.build.Version, g.plugin.cfg.Logger
-	cfg.Path, cfg.Args, cfg.Dir = g.build.Program, g.build.Args, g.build.Dir
-	if tls := g.build.Manifest.TLS; tls != nil {
-		cfg.NoTLS = !*tls
+	p := c.processOf(b)
+	p.Tail = tail
+	p.Accept = func(about stream.About) error { return CheckSettings(about, p.Settings, c.Place) }
+	return process.Start(ctx, p)
+}
+
+// processOf is how a process of b is started.
+func (c Config) processOf(b plugindir.Build) process.Config {
+	p := c.Process
+	p.Name, p.Version, p.Logger = b.Name, b.Version, c.Logger
+	p.Path, p.Args, p.Dir = b.Program, b.Args, b.Dir
+	if tls := b.Manifest.TLS; tls != nil {
+		p.NoTLS = !*tls
 	}
-	cfg.Tail = tail
-	cfg.Accept = func(about stream.About) error {
-		return CheckSettings(about, cfg.Settings, g.plugin.cfg.Place)
-	}
-	cfg.Env = slices.Clone(cfg.Env)
-	for _, name := range g.build.Manifest.Env {
-		if slices.Contains(g.plugin.cfg.Allowed, name) {
-			cfg.Env = append(cfg.Env, name)
+	p.Env = slices.Clone(p.Env)
+	for _, name := range b.Manifest.Env {
+		if slices.Contains(c.Allowed, name) {
+			p.Env = append(p.Env, name)
 		}
 	}
-	return process.Start(ctx, cfg)
+	return p
+}
+
+// Try starts a process of b, as far as a host does before it sends requests, and
+// ends it. It returns what the plugin said of itself.
+func Try(ctx context.Context, cfg Config, b plugindir.Build) (stream.About, error) {
+	cfg = cfg.withDefaults()
+	p, err := cfg.launch(ctx, b, nil)
+	if err != nil {
+		return stream.About{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.StopTimeout)
+	defer cancel()
+	if err := p.Stop(ctx); err != nil {
+		return stream.About{}, fmt.Errorf("it started, and did not end in order: %w", err)
+	}
+	return p.Instance().About(), nil
 }
 
 // try starts all processes of the generation, or none.

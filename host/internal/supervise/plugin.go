@@ -29,6 +29,22 @@ const (
 	DefaultStopTimeout  = 3 * time.Second
 )
 
+func (c Config) withDefaults() Config {
+	if c.StartTimeout <= 0 {
+		c.StartTimeout = DefaultStartTimeout
+	}
+	if c.StopTimeout <= 0 {
+		c.StopTimeout = DefaultStopTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Place == nil {
+		c.Place = func(...string) string { return "" }
+	}
+	return c
+}
+
 // Traffic is where requests come from. Its methods are called from several
 // goroutines, and must not wait for the plugin.
 type Traffic interface {
@@ -133,19 +149,7 @@ func jitter(d time.Duration) time.Duration {
 
 // New makes a plugin that [Plugin.Run] starts.
 func New(cfg Config) *Plugin {
-	if cfg.StartTimeout <= 0 {
-		cfg.StartTimeout = DefaultStartTimeout
-	}
-	if cfg.StopTimeout <= 0 {
-		cfg.StopTimeout = DefaultStopTimeout
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = hclog.NewNullLogger()
-	}
-	if cfg.Place == nil {
-		cfg.Place = func(...string) string { return "" }
-	}
-	return &Plugin{cfg: cfg, time: defaultTiming, orders: make(chan instruction), state: State{
+	return &Plugin{cfg: cfg.withDefaults(), time: defaultTiming, orders: make(chan instruction), state: State{
 		Name: cfg.Name, State: StateFound, Since: time.Now(),
 	}}
 }

@@ -1,0 +1,109 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"rrhost/config"
+	"rrhost/host/internal/supervise"
+	"rrhost/internal/plugindir"
+	"rrhost/internal/stream"
+)
+
+// A FoundPlugin is a plugin in the plugin directory.
+type FoundPlugin struct {
+	Name     string
+	Path     string // of the file or folder, relative to the configuration's folder
+	Version  string
+	Handlers []string // known once it was started
+	Err      error    // why it cannot be run, and what to do; nil if it can
+}
+
+// FindPlugins lists the plugins that cfg's topics name, with what is wrong with
+// each, without starting any.
+func FindPlugins(cfg config.Config) ([]FoundPlugin, error) {
+	return lookAtPlugins(cfg.WithDefaults(), nil)
+}
+
+// CheckPlugins is FindPlugins, and starts each as a host would, from a copy that
+// is removed: whether it answers, takes its settings, and has a handler for each
+// of its topics. It changes nothing.
+func CheckPlugins(ctx context.Context, cfg config.Config) (list []FoundPlugin, err error) {
+	cfg = cfg.WithDefaults()
+	dir, err := os.MkdirTemp("", "rrhost-check-")
+	if err != nil {
+		return nil, fmt.Errorf("copy the plugins: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	store, err := plugindir.OpenStore(filepath.Join(dir, "plugins"))
+	if err != nil {
+		return nil, err
+	}
+	return lookAtPlugins(cfg, func(s *server, f plugindir.Found, p *FoundPlugin) error {
+		build, err := store.Stage(f)
+		if err != nil {
+			return err
+		}
+		about, err := supervise.Try(ctx, supervision(cfg, s.name, store), build)
+		if err != nil {
+			return err
+		}
+		p.Handlers = handlerNames(about.Handlers)
+		for _, t := range s.topics {
+			if r := route(s.name, t, p.Handlers); r.Problem != "" {
+				err = errors.Join(err, fmt.Errorf("topic %s: %s", t.Name, r.Problem))
+			}
+		}
+		return err
+	})
+}
+
+// lookAtPlugins lists the plugins; more looks further at those that may be run.
+func lookAtPlugins(cfg config.Config, more func(*server, plugindir.Found, *FoundPlugin) error) ([]FoundPlugin, error) {
+	servers, err := assign(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[string]*server)
+	for _, s := range servers {
+		of[s.name] = s
+	}
+	found, err := plugindir.Find(cfg.Path(cfg.Plugins.Dir), slices.Collect(maps.Keys(of)))
+	if err != nil {
+		return nil, err
+	}
+	var list []FoundPlugin
+	for _, f := range found {
+		p := FoundPlugin{Name: f.Name, Err: f.Err}
+		if f.Root != "" {
+			p.Path = f.Root
+			if rel, err := filepath.Rel(cfg.Path("."), f.Root); err == nil {
+				p.Path = rel
+			}
+		}
+		if f.Err == nil && cfg.Plugins.Trust == "strict" {
+			p.Err = plugindir.CheckTrust(f.Root)
+		}
+		if p.Err == nil {
+			_, p.Version, p.Err = plugindir.Identify(f)
+		}
+		if p.Err == nil && more != nil {
+			p.Err = more(of[f.Name], f, &p)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+func handlerNames(infos []stream.HandlerInfo) []string {
+	var names []string
+	for _, i := range infos {
+		names = append(names, i.Name)
+	}
+	return names
+}
