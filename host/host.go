@@ -134,6 +134,9 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store)); err != nil {
 			return err
 		}
+		if err := h.store.Sweep(); err != nil {
+			h.logger.Warn("old copies of plugins stay in the store", "error", err)
+		}
 	}
 	if err := kafka.EnsureTopics(ctx, h.cfg); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -82,8 +81,12 @@ func (s *Store) notes() (map[string]Note, error) {
 	return all, nil
 }
 
-// Sweep removes the builds that no note names and that are not in keep.
-func (s *Store) Sweep(keep map[string]bool) error {
+// sweepAfter is how old a build is before it may be removed: a host that shares
+// the store may have copied it just now, and note it once it is ready.
+const sweepAfter = time.Hour
+
+// Sweep removes the builds that no note names and that are not new.
+func (s *Store) Sweep() error {
 	all, err := s.notes()
 	if err != nil {
 		return err
@@ -100,14 +103,12 @@ func (s *Store) Sweep(keep map[string]bool) error {
 		return fmt.Errorf("plugin store: %w", err)
 	}
 	for _, e := range entries {
-		name := e.Name()
-		if info, err := e.Info(); strings.HasPrefix(name, ".") && (err != nil || time.Since(info.ModTime()) < time.Hour) {
-			continue // somebody is copying
+		info, err := e.Info()
+		if wanted[e.Name()] || err != nil || time.Since(info.ModTime()) < sweepAfter {
+			continue
 		}
-		if !wanted[name] && !keep[name] {
-			if err := os.RemoveAll(filepath.Join(builds, name)); err != nil {
-				return fmt.Errorf("plugin store: %w", err)
-			}
+		if err := os.RemoveAll(filepath.Join(builds, e.Name())); err != nil {
+			return fmt.Errorf("plugin store: %w", err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Store is the host's own folder of plugins: what runs is a copy in there, named
@@ -101,6 +102,10 @@ func (s *Store) Stage(f Found) (Build, error) {
 			if err := os.Rename(tmp, final); err != nil {
 				return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
 			}
+		}
+		now := time.Now() // it is wanted again: see Sweep
+		if err := os.Chtimes(final, now, now); err != nil {
+			return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
 		}
 	}
 	return s.build(f.Name, digest)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func open(t *testing.T) *Store {
@@ -152,7 +153,19 @@ func TestNotes(t *testing.T) {
 	if n, err := other.Note("bare"); err != nil || n.Runs != a.Digest {
 		t.Errorf("%+v, %v", n, err)
 	}
-	if err := s.Sweep(nil); err != nil {
+	if err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get("folder", b.Digest); err != nil {
+		t.Errorf("what another host may be about to run is gone: %v", err)
+	}
+	old := time.Now().Add(-2 * sweepAfter)
+	for _, digest := range []string{a.Digest, b.Digest} {
+		if err := os.Chtimes(filepath.Join(s.Dir(), "builds", digest), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Sweep(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get("bare", a.Digest); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -168,6 +169,7 @@ func (i *Instance) write(s proto.Handler_HandleClient) {
 		case <-i.quit:
 			return
 		}
+		runtime.Gosched() // whoever is about to start more goes first: a frame for all of them
 		for {
 			i.mu.Lock()
 			if i.leaving || i.over {
