@@ -102,7 +102,8 @@ func route(plugin string, t config.Topic, have []string) dispatch.Route {
 
 // startServers starts everything that handles requests; wg has its goroutines,
 // which end with ctx.
-func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
+func (r *run) startServers(ctx context.Context, wg *sync.WaitGroup) {
+	h := r.Host
 	for _, s := range h.servers {
 		if s.handlers != nil {
 			local := dispatch.NewLocal(s.handlers, h.cfg.Host.MaxPayload, h.logger)
@@ -114,7 +115,9 @@ func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
 			h.settle(s)
 			continue
 		}
-		p := supervise.New(h.supervision(s))
+		c := supervision(h.cfg, s.name, h.store)
+		c.Traffic, c.Logger, c.Events = &traffic{h, s}, h.logger.Named("plugin"), r.metrics.Transition
+		p := supervise.New(c)
 		s.mu.Lock()
 		s.plugin = p
 		s.mu.Unlock()
@@ -122,13 +125,7 @@ func (h *Host) startServers(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
-// supervision is how the plugin of s is to be kept running.
-func (h *Host) supervision(s *server) supervise.Config {
-	c := supervision(h.cfg, s.name, h.store)
-	c.Traffic, c.Logger = &traffic{h, s}, h.logger.Named("plugin")
-	return c
-}
-
+// supervision is how a plugin is to be kept running.
 func supervision(cfg config.Config, plugin string, store *plugindir.Store) supervise.Config {
 	own := cfg.Plugin[plugin]
 	return supervise.Config{

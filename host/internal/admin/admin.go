@@ -128,16 +128,18 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descInFlight = desc("in_flight", "Requests in flight, by topic and partition.", "topic", "partition")
-	descWaiting  = desc("waiting", "Requests received and without a slot, by topic and partition.", "topic", "partition")
-	descLag      = desc("lag", "Records behind the log's end, by topic and partition.", "topic", "partition")
-	descHeld     = desc("held_bytes", "Bytes of request records held.")
-	descUp       = desc("plugin_up", "1 if the plugin takes requests.", "plugin")
-	descState    = desc("plugin_state", "1 for the state that the plugin is in.", "plugin", "state")
-	descRestarts = desc("plugin_restarts_total", "Starts of the plugin after its first.", "plugin")
-	descStuck    = desc("plugin_stuck_handlers", "Handlers that run on although their request has ended.", "plugin")
-	descSkew     = desc("broker_clock_skew_seconds", "How far the broker's clock is ahead of the host's; absent while unknown.")
-	descRefused  = desc("topic_refused", "1 for a topic that takes no records now.", "topic")
+	descInFlight   = desc("in_flight", "Requests in flight, by topic and partition.", "topic", "partition")
+	descWaiting    = desc("waiting", "Requests received and without a slot, by topic and partition.", "topic", "partition")
+	descLag        = desc("lag", "Records behind the log's end, by topic and partition.", "topic", "partition")
+	descHeld       = desc("held_bytes", "Bytes of request records held.")
+	descUp         = desc("plugin_up", "1 if the plugin takes requests.", "plugin")
+	descState      = desc("plugin_state", "1 for the state that the plugin is in.", "plugin", "state")
+	descPinned     = desc("plugin_pinned", "1 if a rollback keeps the directory's content from running.", "plugin")
+	descPluginHeld = desc("plugin_held", "1 if the plugin kept failing by itself, and is tried every 30 s alone.", "plugin")
+	descRestarts   = desc("plugin_restarts_total", "Starts of the plugin after its first.", "plugin")
+	descStuck      = desc("plugin_stuck_handlers", "Handlers that run on although their request has ended.", "plugin")
+	descSkew       = desc("broker_clock_skew_seconds", "How far the broker's clock is ahead of the host's; absent while unknown.")
+	descRefused    = desc("topic_refused", "1 for a topic that takes no records now.", "topic")
 )
 
 // Describe implements [prometheus.Collector]; the metrics are those of the
@@ -158,14 +160,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descLag, float64(p.Lag), p.Topic, id)
 	}
 	for _, s := range c.sources.Servers() {
-		up := 0.0
-		if s.Lane.Up {
-			up = 1
-		}
-		gauge(descUp, up, s.Name)
+		gauge(descUp, number(s.Lane.Up), s.Name)
 		gauge(descStuck, float64(s.Lane.Stuck), s.Name)
 		if s.Plugin != nil {
 			gauge(descState, 1, s.Name, string(s.Plugin.State))
+			gauge(descPinned, number(s.Plugin.Pinned), s.Name)
+			gauge(descPluginHeld, number(s.Plugin.Held), s.Name)
 			out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(s.Plugin.Restarts), s.Name)
 		}
 	}
@@ -176,4 +176,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descSkew, skew.Seconds())
 	}
 	c.collectAudit(out)
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rrhost/host/internal/supervise"
 	"rrhost/internal/wire"
 )
 
@@ -15,6 +16,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	letters  *prometheus.CounterVec
 	stages   *prometheus.HistogramVec
+	plugins  *prometheus.CounterVec
 }
 
 // NewMetrics makes a registry of its own: two hosts in one process do not meet.
@@ -35,9 +37,18 @@ func NewMetrics() *Metrics {
 				"handle (until it has an outcome), reply (until Kafka has acknowledged the reply).",
 			Buckets: prometheus.ExponentialBuckets(50e-6, 2.5, 16), // 50 µs to 46 s
 		}, []string{"topic", "stage"}),
+		plugins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rrhost_plugin_transitions_total",
+			Help: "Changes of a plugin's state, by plugin and the state it came to.",
+		}, []string{"plugin", "state"}),
 	}
-	m.registry.MustRegister(m.requests, m.letters, m.stages)
+	m.registry.MustRegister(m.requests, m.letters, m.stages, m.plugins)
 	return m
+}
+
+// Transition counts a change of a plugin's state.
+func (m *Metrics) Transition(e supervise.Event) {
+	m.plugins.WithLabelValues(e.Name, string(e.State.State)).Inc()
 }
 
 // TopicMetrics are the counters of one topic, looked up once.
