@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
 	"time"
 
@@ -169,7 +168,6 @@ func (i *Instance) write(s proto.Handler_HandleClient) {
 		case <-i.quit:
 			return
 		}
-		runtime.Gosched() // whoever is about to start more goes first: a frame for all of them
 		for {
 			i.mu.Lock()
 			if i.leaving || i.over {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"sync"
 	"time"
 
@@ -234,14 +233,20 @@ func (s *session) work(t taken) {
 // handle runs one request and queues its result, also that of a handler that
 // ends its goroutine.
 func (s *session) handle(r taken) {
-	res := handler.Result{Err: handler.Abandoned()}
+	var (
+		res   handler.Result
+		ended bool
+	)
 	defer func() {
+		if !ended {
+			res.Err = handler.Abandoned()
+		}
 		s.finish(r.Number, res)
 		s.handlers.Done()
 	}()
 	h, ok := s.server.handlers[r.Handler]
 	if !ok {
-		res.Err = handler.NoHandler(r.Handler, s.server.names)
+		res.Err, ended = handler.NoHandler(r.Handler, s.server.names), true
 		return
 	}
 	res = h.Run(r.ctx, handler.Info{
@@ -249,6 +254,7 @@ func (s *session) handle(r taken) {
 		Attempt: int(r.Attempt), Redelivered: r.Redelivered,
 		Traceparent: r.Traceparent, Tracestate: r.Tracestate,
 	}, s.server.logger, r.Payload, s.maxReply)
+	ended = true
 }
 
 func (s *session) finish(number uint64, res handler.Result) {
@@ -308,7 +314,6 @@ func (s *session) write(conn proto.Handler_HandleServer) {
 		case <-quit:
 			quit = nil // one last look, then return
 		}
-		runtime.Gosched() // handlers that are about to end go first: a frame for all their results
 		for {
 			s.mu.Lock()
 			clear(results)
