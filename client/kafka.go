@@ -126,8 +126,12 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil || timeout <= 0 {
 		return nil, t.over(ctx, r, &call{}, start)
 	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+	timer := timers.Get().(*time.Timer)
+	timer.Reset(timeout)
+	defer func() {
+		timer.Stop()
+		timers.Put(timer)
+	}()
 
 	select {
 	case t.unacked <- struct{}{}:
@@ -178,6 +182,13 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 	}
 	return nil, t.over(ctx, r, c, start)
 }
+
+// timers are stopped. A stopped timer has no value left in its channel.
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
 
 // failed gives the error of a call that ended without a reply its type.
 func failed(r *Request, err error) error {

@@ -19,7 +19,7 @@ const (
 	// throughput.
 	batchAbove = 16
 	// batchFor is how long a record is held back then.
-	batchFor = 2 * time.Millisecond
+	batchFor = time.Millisecond
 	// retryFor bounds how long a message is tried whose broker is away. A
 	// leader election takes some seconds.
 	retryFor = 20 * time.Second
@@ -50,7 +50,7 @@ type Ack struct {
 //
 // Batching follows load. sarama batches by itself what arrives while a request
 // is under way, which is right while few wait; when many do, larger batches
-// pay more than the two milliseconds that they wait. So there are two sarama
+// pay more than the millisecond that they wait. So there are two sarama
 // producers, one without flush timer and one with, each with connections of
 // its own, and every message says how many are waiting.
 //
