@@ -27,6 +27,9 @@ import (
 
 var testPlugin string // built once
 
+// patience bounds a wait; only a failure reaches it, on a busy machine too.
+const patience = 90 * time.Second
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
@@ -172,7 +175,7 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("never: %s", what)
 		panic("unreachable")
 	}
@@ -181,7 +184,7 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 // until waits for a condition that nothing tells about.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}
