@@ -200,8 +200,8 @@ func TestDocumentNumbers(t *testing.T) {
 
 func TestDocumentMurmur2(t *testing.T) {
 	rows := readDocument(t).rows(t, "Partitions", "key")
-	if len(rows) != len(murmurVectors) {
-		t.Errorf("the document has %d keys, the tests %d", len(rows), len(murmurVectors))
+	if vectors := readPartitionVectors(t).Cases; len(rows) != len(vectors) {
+		t.Errorf("the document has %d keys, %s %d", len(rows), partitionsFile, len(vectors))
 	}
 	for _, row := range rows {
 		key := ""

@@ -1,40 +1,56 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// murmurVectors are from the tests of the Java client and of librdkafka.
+const partitionsFile = "testdata/partitions.json"
+
+// partitionVectors is the file that requesters in other languages test against.
 // docs/wire.md has the same table.
-var murmurVectors = []struct {
-	key  string
-	hash int32
-}{
-	{"21", -973932308},
-	{"foobar", -790332482},
-	{"a-little-bit-long-string", -985981536},
-	{"a-little-bit-longer-string", -1486304829},
-	{"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
-	{"abc", 479470107},
-	{"kafka", -798503068},
-	{"giberish123456789", -1890243828},
-	{"1234", -1614185708},
-	{"234", -406844982},
-	{"34", -2026295078},
-	{"4", 1514888353},
-	{"PreAmbleWillBeRemoved,ThePrePartThatIs", 2017611548},
-	{"", 275646681},
+type partitionVectors struct {
+	Description []string          `json:"description"`
+	Partitions  int32             `json:"partitions"` // of the topic
+	Cases       []partitionVector `json:"cases"`
+}
+
+type partitionVector struct {
+	Key       string `json:"key"`
+	Murmur2   int32  `json:"murmur2"`
+	Partition int32  `json:"partition"`
+}
+
+func readPartitionVectors(t testing.TB) partitionVectors {
+	t.Helper()
+	text, err := os.ReadFile(partitionsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v partitionVectors
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("read %s: %v", partitionsFile, err)
+	}
+	if len(v.Cases) < 14 {
+		t.Fatalf("%s has %d cases: some are lost", partitionsFile, len(v.Cases))
+	}
+	return v
 }
 
 func TestMurmur2(t *testing.T) {
-	for _, v := range murmurVectors {
-		if got := int32(murmur2([]byte(v.key))); got != v.hash {
-			t.Errorf("murmur2(%q) = %d, want %d", v.key, got, v.hash)
+	vectors := readPartitionVectors(t)
+	for _, v := range vectors.Cases {
+		if got := int32(murmur2([]byte(v.Key))); got != v.Murmur2 {
+			t.Errorf("murmur2(%q) = %d, want %d", v.Key, got, v.Murmur2)
 		}
-		if got, want := Partition([]byte(v.key), 16), v.hash&0x7fffffff%16; got != want {
-			t.Errorf("Partition(%q, 16) = %d, want %d", v.key, got, want)
+		if got := Partition([]byte(v.Key), vectors.Partitions); got != v.Partition {
+			t.Errorf("Partition(%q, %d) = %d, want %d", v.Key, vectors.Partitions, got, v.Partition)
 		}
 	}
 }
@@ -42,9 +58,9 @@ func TestMurmur2(t *testing.T) {
 // FuzzPartition compares with another implementation of the Java client's
 // choice.
 func FuzzPartition(f *testing.F) {
-	for _, v := range murmurVectors {
+	for _, v := range readPartitionVectors(f).Cases {
 		for _, n := range []int32{1, 3, 16, 1<<31 - 1} {
-			f.Add([]byte(v.key), n)
+			f.Add([]byte(v.Key), n)
 		}
 	}
 	f.Add([]byte{0x80, 0xff, 0x7f, 0xfe, 0x81, 0xff, 0x80}, int32(7)) // bytes are not signed
