@@ -1,0 +1,55 @@
+import type { ConnectionOptions } from "node:tls";
+import { type Base, type BaseOptions, GenericError, MultipleErrors } from "@platformatic/kafka";
+
+/** A login at the brokers. */
+export interface SASL {
+  mechanism: "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512";
+  username: string;
+  password: string;
+}
+
+/** How to reach Kafka. */
+export interface KafkaOptions {
+  /** host:port of some brokers. */
+  brokers: readonly string[];
+  clientId: string;
+  tls: ConnectionOptions | undefined;
+  sasl: SASL | undefined;
+}
+
+/** What every connection to the brokers shares. */
+export function baseOptions(options: KafkaOptions): BaseOptions {
+  return {
+    clientId: options.clientId,
+    bootstrapBrokers: options.brokers.map(addressOf),
+    connectTimeout: 5000,
+    // About 3 s in all: what a leader election usually takes. What is under way
+    // when a client is closed must not go on waiting.
+    retries: 5,
+    retryDelay: (client, _operation, attempt) => ((client as Base).closed ? 0 : Math.min(50 * 2 ** attempt, 1000)),
+    metadataMaxAge: 120_000,
+    autocreateTopics: false,
+    ...(options.tls && { tls: options.tls }),
+    ...(options.sasl && { sasl: options.sasl }),
+  };
+}
+
+function addressOf(broker: string): { host: string; port: number } {
+  const [, host, port] = /^(?:\[([^\]]+)\]|[^:[\]]+):(\d{1,5})$/.exec(broker) ?? [];
+  if (port === undefined || Number(port) > 65535) throw new TypeError(`brokers: ${JSON.stringify(broker)} is not host:port`);
+  return { host: host ?? broker.slice(0, broker.lastIndexOf(":")), port: Number(port) };
+}
+
+/** Whether a broker answered with the error of this name, such as `MESSAGE_TOO_LARGE`. */
+export function isKafkaError(err: unknown, name: string): boolean {
+  if (err instanceof GenericError || err instanceof MultipleErrors) return (err as GenericError).findBy("apiId", name) !== null;
+  return false;
+}
+
+/** What went wrong, as far down as the library tells: its own texts stop at "failed 6 times". */
+export function reasonOf(err: unknown): string {
+  if (!(err instanceof Error)) return String(err);
+  const below = err instanceof AggregateError ? err.errors.at(-1) : err.cause;
+  const text = err.message.replace(/\.$/, "");
+  return below instanceof Error && below !== err ? `${text}: ${reasonOf(below)}` : text;
+}

@@ -1,0 +1,147 @@
+import { Base, Producer } from "@platformatic/kafka";
+import { type KafkaOptions, baseOptions, isKafkaError } from "./kafka.js";
+import { partitionOf } from "./partition.js";
+
+/** A record on its way to a request topic. */
+export interface RequestRecord {
+  topic: string;
+  key: Uint8Array | undefined;
+  value: Buffer;
+  headers: [string, string][];
+  /** Whether somebody still waits for the reply: else it is not worth sending. */
+  wanted: () => boolean;
+}
+
+interface Waiting {
+  record: RequestRecord;
+  bytes: number;
+  resolve: () => void;
+  reject: (err: unknown) => void;
+}
+
+// Below what a broker with default settings takes in one batch.
+const maxBatchBytes = 900_000;
+const recordOverhead = 128;
+
+/**
+ * Sends requests: idempotent, acknowledged by all replicas, in order within a
+ * partition. What waits for a partition while a batch of it is under way goes as
+ * the next batch.
+ */
+export class Writer {
+  private life: Life;
+  private readonly lives = new Set<Life>(); // that have connections
+  // Apart, since a producer tries longer than what a missing topic is told after.
+  private readonly topics: Base;
+  private readonly lanes = new Map<string, Waiting[]>(); // by topic and partition; there while one is under way
+  private turn = Math.floor(Math.random() * 1024);
+  private closed = false;
+
+  constructor(private readonly options: KafkaOptions) {
+    this.life = this.begin();
+    this.topics = new Base(baseOptions(options));
+  }
+
+  /** Resolves when Kafka has taken the record; never, if nobody wants it any more before it is sent. */
+  async send(record: RequestRecord): Promise<void> {
+    const partition = await this.choose(record);
+    await new Promise<void>((resolve, reject) => {
+      const bytes = record.value.length + (record.key?.length ?? 0) + recordOverhead * (record.headers.length + 1);
+      const waiting: Waiting = { record, bytes, resolve, reject };
+      const lane = `${record.topic}/${partition}`;
+      const queue = this.lanes.get(lane);
+      if (queue) {
+        queue.push(waiting);
+        return;
+      }
+      this.lanes.set(lane, [waiting]);
+      // In the next turn, so that calls of this one go along.
+      setImmediate(() => void this.drain(lane, partition));
+    });
+  }
+
+  /** Ends the connections. What is under way fails. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([this.topics.close(), ...[...this.lives].map((life) => life.producer.close())]);
+  }
+
+  /** A keyed record goes where all requesters send it; others take turns over the partitions with a leader. */
+  private async choose(record: RequestRecord): Promise<number> {
+    const metadata = await this.topics.metadata({ topics: [record.topic] });
+    const { partitions, partitionsCount } = metadata.topics.get(record.topic)!;
+    if (record.key) return partitionOf(record.key, partitionsCount);
+    for (let tries = 0; tries < partitionsCount; tries++) {
+      const partition = this.turn++ % partitionsCount;
+      if (partitions[partition]!.leader >= 0) return partition;
+    }
+    return this.turn++ % partitionsCount;
+  }
+
+  /** Sends what waits in a lane until nothing does. It never rejects. */
+  private async drain(lane: string, partition: number): Promise<void> {
+    const queue = this.lanes.get(lane)!;
+    while (queue.length > 0) {
+      let n = 0;
+      for (let bytes = 0; n < queue.length && (n === 0 || bytes + queue[n]!.bytes <= maxBatchBytes); n++) bytes += queue[n]!.bytes;
+      const batch = queue.splice(0, n).filter(({ record }) => record.wanted());
+      if (batch.length > 0) await this.sendBatch(batch, partition);
+    }
+    this.lanes.delete(lane);
+  }
+
+  private async sendBatch(batch: Waiting[], partition: number): Promise<void> {
+    const life = this.life;
+    life.users++;
+    try {
+      await life.producer.send({ messages: batch.map(({ record }) => message(record, partition)) });
+      for (const { resolve } of batch) resolve();
+    } catch (err) {
+      // Whether the batch was written is unknown. Its numbers must not be used
+      // for another: the broker would take that one for the same, and drop it.
+      if (life === this.life && !this.closed) this.life = this.begin();
+      if (batch.length > 1 && isKafkaError(err, "MESSAGE_TOO_LARGE")) {
+        // Refused as a whole, for one of them.
+        for (const one of batch) await this.sendBatch([one], partition);
+        return;
+      }
+      for (const { reject } of batch) reject(err);
+    } finally {
+      life.users--;
+      await this.endIfUnused(life);
+    }
+  }
+
+  private begin(): Life {
+    const life = { producer: new Producer({ ...baseOptions(this.options), idempotent: true, retries: 20 }), users: 0 };
+    this.lives.add(life);
+    return life;
+  }
+
+  /** Ends a producer whose time is over, once its last batch is. */
+  private async endIfUnused(life: Life): Promise<void> {
+    if (life === this.life || life.users > 0 || !this.lives.delete(life)) return;
+    try {
+      await life.producer.close();
+    } catch {
+      // Its connections are gone already.
+    }
+  }
+}
+
+/** The time of one producer id. */
+interface Life {
+  producer: Producer;
+  users: number; // batches under way
+}
+
+function message({ topic, key, value, headers }: RequestRecord, partition: number) {
+  return {
+    topic,
+    partition,
+    value,
+    ...(key && { key: Buffer.from(key) }),
+    // By identity, so that one name may come twice.
+    headers: new Map(headers.map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
+  };
+}
