@@ -113,7 +113,11 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     tail = await Tail.open(kafka, replyTopic);
   } catch (err) {
     if (err instanceof TypeError) throw err;
-    throw new Error(`connect to ${brokers.join(", ")}, reply topic ${replyTopic}: ${reasonOf(err)}`, { cause: err });
+    const reason = reasonOf(err);
+    const hint = /unknown topic/i.test(reason)
+      ? "`rrhost run` creates it, `rrhost topics --print` shows how else"
+      : "a broker hangs up on a wrong username or password, and on TLS where it has none or the other way round";
+    throw new Error(`connect to ${brokers.join(", ")}, reply topic ${replyTopic}: ${reason} (hint: ${hint})`, { cause: err });
   }
   return new Client(ring, tail, new Writer(kafka), replyTopic, options.timeout ?? 30_000, options.maxPayload ?? 1_000_000);
 }

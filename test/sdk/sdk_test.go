@@ -1,0 +1,224 @@
+// Package sdk tests the SDKs of other languages as their users meet them: plugins
+// are started by the host's own code, and requests go through the built programs
+// with the embedded broker.
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// root is the repository, from this folder.
+const root = "../.."
+
+// patience bounds what a test waits for; only a failure ever reaches it.
+const patience = 60 * time.Second
+
+// notFast skips what needs more than Go.
+func notFast(t testing.TB, programs ...string) {
+	t.Helper()
+	if os.Getenv("RRHOST_TEST_FAST") != "" {
+		t.Skip("RRHOST_TEST_FAST is set, and this needs more than Go")
+	}
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
+// buildPrograms builds commands of the repository, and returns their folder.
+func buildPrograms(t *testing.T, packages ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	run(t, root, nil, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)...)
+	return dir
+}
+
+// run runs a program that must succeed, and returns what it printed. env comes
+// on top of the test's own.
+func run(t testing.TB, dir string, env []string, program string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", program, strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+// A hostRun is a folder with a configuration, and rrhost run on it.
+type hostRun struct {
+	dir, bin     string
+	kafka, admin string
+	cmd          *exec.Cmd
+	log          string
+	ended        chan struct{}
+}
+
+// startHost runs a host with the embedded broker on a new folder. plugins are
+// folders to drop into the plugin directory; topics are [[topic]] tables; path is
+// put before the host's PATH.
+func startHost(t *testing.T, bin, path, topics string, plugins ...string) *hostRun {
+	t.Helper()
+	h := &hostRun{dir: t.TempDir(), bin: bin, kafka: freeAddress(t), admin: freeAddress(t), ended: make(chan struct{})}
+	for _, p := range plugins {
+		if err := os.CopyFS(filepath.Join(h.dir, "plugins", filepath.Base(p)), os.DirFS(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := fmt.Sprintf("[kafka]\nbrokers = [\"embedded\"]\n[embedded]\nlisten = %q\n[admin]\nlisten = %q\n[plugins]\ntrust = \"dev\"\n[audit]\nstore = \"none\"\n[log]\nlevel = \"warn\"\n%s",
+		h.kafka, h.admin, topics)
+	if err := os.WriteFile(filepath.Join(h.dir, "config.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.log = filepath.Join(h.dir, "host.log")
+	log, err := os.Create(h.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close() // the process has it too
+	h.cmd = exec.Command(filepath.Join(bin, "rrhost"), "run", "--config", filepath.Join(h.dir, "config.toml"))
+	h.cmd.Env = append(os.Environ(), "PATH="+path+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = h.cmd.Wait() // told by ProcessState
+		close(h.ended)
+	}()
+	t.Cleanup(func() {
+		select {
+		case <-h.ended:
+		default:
+			h.stop(t)
+		}
+		if t.Failed() {
+			t.Logf("the host's log:\n%s", h.read(t))
+		}
+	})
+	until(t, func() string {
+		select {
+		case <-h.ended:
+			t.Fatalf("the host ended: %s", h.cmd.ProcessState)
+		default:
+		}
+		resp, err := http.Get("http://" + h.admin + "/readyz")
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return "the host is not ready: " + resp.Status
+		}
+		return ""
+	})
+	return h
+}
+
+// stop ends the host with SIGTERM: it must do so by itself, and well.
+func (h *hostRun) stop(t *testing.T) {
+	t.Helper()
+	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-h.ended:
+	case <-time.After(patience):
+		_ = h.cmd.Process.Kill()
+		<-h.ended
+		t.Fatal("the host runs on after SIGTERM")
+	}
+	if code := h.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the host exits with %d after SIGTERM", code)
+	}
+}
+
+// read returns a file of the host's folder, or its log.
+func (h *hostRun) read(t *testing.T, name ...string) string {
+	t.Helper()
+	path := h.log
+	if len(name) > 0 {
+		path = filepath.Join(append([]string{h.dir}, name...)...)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// rrclient runs rrclient request as a user types it.
+func (h *hostRun) rrclient(t *testing.T, topic, payload string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(h.bin, "rrclient"), "request", topic, payload, "--config", filepath.Join(h.dir, "config.toml"))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("rrclient: %v\n%s", err, &errs)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// metrics are what the host tells of itself.
+func (h *hostRun) metrics(t *testing.T) string {
+	t.Helper()
+	resp, err := http.Get("http://" + h.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// until waits for a condition, which says what is missing.
+func until(t *testing.T, met func() (missing string)) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	for {
+		missing := met()
+		if missing == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after %s: %s", patience, missing)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

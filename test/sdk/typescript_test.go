@@ -1,0 +1,418 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"rrhost/internal/handler"
+	"rrhost/internal/process"
+	"rrhost/internal/stream"
+)
+
+// runtimes that the TypeScript SDK is for.
+var runtimes = []string{"node", "bun"}
+
+// A tsPackage is sdk/typescript, installed and built in a folder of its own.
+type tsPackage struct{ dir string }
+
+// path is a file of the package.
+func (p tsPackage) path(name ...string) string {
+	return filepath.Join(append([]string{p.dir}, name...)...)
+}
+
+// runtime is the path of node or bun.
+func (p tsPackage) runtime(t testing.TB, name string) string {
+	t.Helper()
+	if name == "bun" {
+		return p.path("node_modules", ".bin", "bun")
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// typeScript installs the package's dependencies, once for each lock file, and
+// builds its sources in a folder of the test's own.
+func typeScript(t testing.TB) tsPackage {
+	t.Helper()
+	notFast(t, "node", "npm")
+	repo, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(repo, "sdk", "typescript")
+	modules := nodeModules(t, repo, source)
+
+	// The tests read vectors of the repository, by their place in it.
+	top := t.TempDir()
+	p := tsPackage{filepath.Join(top, "sdk", "typescript")}
+	files := run(t, source, nil, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+	for _, name := range strings.FieldsFunc(files, func(r rune) bool { return r == 0 }) {
+		text, err := os.ReadFile(filepath.Join(source, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed, and not yet committed so
+		}
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(p.path(name)), 0o700)
+		}
+		if err == nil {
+			err = os.WriteFile(p.path(name), text, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{p.path("node_modules"): modules, filepath.Join(top, "internal"): filepath.Join(repo, "internal")} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, p.dir, nil, "npm", "run", "--silent", "pretest")
+	return p
+}
+
+// nodeModules is a folder with what the lock file names, in the repository's cache.
+func nodeModules(t testing.TB, repo, source string) string {
+	t.Helper()
+	hash := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		text, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash.Write(text)
+	}
+	cache := filepath.Join(repo, ".cache", "sdk-typescript")
+	dir := filepath.Join(cache, fmt.Sprintf("%x", hash.Sum(nil)[:8]))
+	modules := filepath.Join(dir, "node_modules")
+	if _, err := os.Stat(modules); err == nil {
+		return modules
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.MkdirTemp(cache, "tmp-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(made)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		if err := copyFile(filepath.Join(made, name), filepath.Join(source, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, made, nil, "npm", "ci", "--no-audit", "--no-fund")
+	if err := os.Rename(made, dir); err != nil {
+		if _, missing := os.Stat(modules); missing != nil { // else another test was first
+			t.Fatal(err)
+		}
+	}
+	return modules
+}
+
+func copyFile(to, from string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o600)
+}
+
+func TestTypeScript(t *testing.T) {
+	p := typeScript(t)
+	t.Run("npm test", func(t *testing.T) { run(t, p.dir, nil, "npm", "test", "--silent", "--ignore-scripts") })
+	for _, runtime := range runtimes {
+		t.Run("plugin on "+runtime, func(t *testing.T) { testTypeScriptPlugin(t, p, runtime) })
+	}
+	bin := buildPrograms(t, "./cmd/rrhost", "./cmd/rrclient")
+	for _, runtime := range runtimes {
+		t.Run("host with "+runtime, func(t *testing.T) { testTypeScriptHost(t, p, bin, runtime) })
+	}
+}
+
+// A hostLog collects what a plugin says.
+type hostLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *hostLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *hostLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func startTypeScript(t testing.TB, p tsPackage, runtime, folder string, settings map[string]any) (*process.Process, *hostLog, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	l := new(hostLog)
+	proc, err := process.Start(ctx, process.Config{
+		Name: "plugin", Version: "1", Path: p.runtime(t, runtime), Args: []string{"main.mjs"}, Dir: p.path(folder),
+		NoTLS: true, Settings: settings, Logger: hclog.New(&hclog.LoggerOptions{Output: l, JSONFormat: true, Level: hclog.Debug}),
+	})
+	return proc, l, err
+}
+
+// ask sends a request to a plugin, and returns where its result comes.
+func ask(p *process.Process, name, payload string, within time.Duration) (uint64, <-chan stream.Result) {
+	results := make(chan stream.Result, 2) // a second one would be a fault
+	n := p.Instance().Start(stream.Request{
+		Handler: name, Info: handler.Info{RequestID: "id-" + name, Topic: "topic", Attempt: 2, Traceparent: "parent"},
+		Deadline: time.Now().Add(within), Payload: []byte(payload),
+	}, func(r stream.Result) { results <- r })
+	return n, results
+}
+
+// testTypeScriptPlugin runs the conformance plugin as the host does.
+func testTypeScriptPlugin(t *testing.T, p tsPackage, runtime string) {
+	if _, _, err := startTypeScript(t, p, runtime, "conformance", map[string]any{"greeting": 7}); err == nil || !strings.Contains(err.Error(), "greeting") {
+		t.Errorf("settings that do not fit: %v", err)
+	}
+	proc, log, err := startTypeScript(t, p, runtime, "conformance", map[string]any{"greeting": "hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(name, payload string) stream.Result {
+		t.Helper()
+		_, results := ask(proc, name, payload, patience)
+		return <-results
+	}
+	if about := proc.Instance().About(); !strings.Contains(about.SDK, "("+runtime+" ") || about.Name != "conformance" || len(about.Handlers) != 10 || about.ConfigSchema == nil {
+		t.Errorf("it describes itself as %+v", about)
+	}
+	for _, tt := range []struct{ handler, payload, want string }{
+		{"echo", `{"a": 1}`, `{"a": 1}`},
+		{"settings", `{}`, `{"greeting":"hello"}`},
+		{"typed", `{"name":"n","count":3}`, `{"name":"n","count":3}`},
+		{"chatty", `{"lines":20,"size":100}`, `{"lines":20}`},
+	} {
+		if res := get(tt.handler, tt.payload); res.Err != nil || string(res.Payload) != tt.want {
+			t.Errorf("%s %s: %s, %v; want %s", tt.handler, tt.payload, res.Payload, res.Err, tt.want)
+		}
+	}
+	for _, tt := range []struct{ handler, payload, status, code, message string }{
+		{"fail", `{"code":"c","message":"m","details":{"d":1}}`, "handler_error", "c", "m"},
+		{"panic", `{"text":"x"}`, "handler_error", "panic", "the handler panicked"},
+		{"typed", `{"count":"x"}`, "invalid_payload", "invalid_payload", `field "count" does not fit`},
+		{"huge", `{"bytes":2000000}`, "reply_too_large", "reply_too_large", "the reply has 2000002 bytes, and 1000000 are allowed"},
+		{"fail", `{`, "invalid_payload", "invalid_payload", "the payload is not JSON"},
+		{"none", `{}`, "no_handler", "no_handler", ""},
+	} {
+		res := get(tt.handler, tt.payload)
+		if e := res.Err; e == nil || e.Status != tt.status || e.Code != tt.code || !strings.HasPrefix(e.Message, tt.message) {
+			t.Errorf("%s: %s, %v; want %s %s", tt.handler, res.Payload, res.Err, tt.status, tt.code)
+		}
+	}
+	var info struct {
+		RequestID   string  `json:"request_id"`
+		Attempt     int     `json:"attempt"`
+		RemainingMS float64 `json:"remaining_ms"`
+		Traceparent string  `json:"traceparent"`
+	}
+	if res := get("info", "1"); json.Unmarshal(res.Payload, &info) != nil || info.RequestID != "id-info" || info.Attempt != 2 || info.Traceparent != "parent" ||
+		info.RemainingMS < 50_000 || info.RemainingMS > 60_001 {
+		t.Errorf("info: %s, %v", res.Payload, res.Err)
+	}
+	if res := get("huge", `{"bytes":999998}`); len(res.Payload) != 1_000_000 {
+		t.Errorf("a reply as large as is allowed: %d bytes, %v", len(res.Payload), res.Err)
+	}
+	var wait sync.WaitGroup
+	for i := range 2000 {
+		wait.Add(1)
+		payload := fmt.Sprintf(`{"i":%d,"pad":%q}`, i, strings.Repeat("x", i))
+		proc.Instance().Start(stream.Request{Handler: "echo", Deadline: time.Now().Add(patience), Payload: []byte(payload)}, func(r stream.Result) {
+			if string(r.Payload) != payload {
+				t.Errorf("request %d: %d bytes, %v", i, len(r.Payload), r.Err)
+			}
+			wait.Done()
+		})
+	}
+	wait.Wait()
+
+	n, cancelled := ask(proc, "slow", `{"ms":60000}`, patience)
+	proc.Instance().Cancel(n)
+	_, late := ask(proc, "slow", `{"ms":60000}`, 20*time.Millisecond)
+	for name, results := range map[string]<-chan stream.Result{"a cancel": cancelled, "a deadline": late} {
+		if res := <-results; res.Err == nil || res.Err.Status != "deadline_exceeded" {
+			t.Errorf("%s: %+v", name, res)
+		}
+	}
+	if err := syscall.Kill(proc.PID(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	// SIGTERM: what runs is finished, and the plugin leaves.
+	_, running := ask(proc, "slow", `{"ms":200}`, patience)
+	get("echo", "1") // so the one before has begun
+	if err := syscall.Kill(proc.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if res := <-running; res.Err != nil || res.Crashed {
+		t.Errorf("what ran at SIGTERM: %+v", res)
+	}
+	<-proc.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if cause := proc.Stop(ctx); cause != nil && !errors.Is(cause, stream.ErrEnded) && !strings.Contains(cause.Error(), "exited with code 0") {
+		t.Errorf("it left by itself: %v", cause)
+	}
+	said := log.String()
+	if strings.Contains(said, "secret-") || !strings.Contains(said, "slow was cancelled") || !strings.Contains(said, "handler panicked") {
+		t.Errorf("the log:\n%s", said)
+	}
+	if lines := strings.Count(said, strings.Repeat("x", 100)); lines != 60 {
+		t.Errorf("%d of 60 printed lines are in the log", lines)
+	}
+
+	// A handler that ends the process ends the stream, with its exit code named.
+	proc, _, err = startTypeScript(t, p, runtime, "conformance", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, gone := ask(proc, "exit", `{"code":7}`, patience)
+	if res := <-gone; !res.Crashed || res.NotStarted {
+		t.Errorf("a crash: %+v", res)
+	}
+	if cause := proc.Stop(ctx); cause == nil || !strings.Contains(cause.Error(), "exited with code 7") {
+		t.Errorf("the cause is %v", cause)
+	}
+}
+
+var slowRuns = regexp.MustCompile(`(?m)^rrhost_in_flight\{.*topic="slow".*\} 1$`)
+
+const tsTopics = `
+[[topic]]
+name = "calculate"
+[[topic]]
+name = "slow"
+plugin = "conformance"
+handler = "slow"
+[[topic]]
+name = "fail"
+plugin = "conformance"
+handler = "fail"
+[[topic]]
+name = "exit"
+plugin = "conformance"
+handler = "exit"
+[[topic]]
+name = "echo"
+plugin = "conformance"
+handler = "echo"
+`
+
+// testTypeScriptHost runs a host with plugins on a runtime, asked by rrclient and
+// by the TypeScript requester on the same runtime.
+func testTypeScriptHost(t *testing.T, p tsPackage, bin, runtime string) {
+	if runtime == "bun" {
+		for _, folder := range []string{"examples/calculate", "conformance"} {
+			manifest := p.path(folder, "plugin.toml")
+			text, err := os.ReadFile(manifest)
+			if err == nil {
+				err = os.WriteFile(manifest, bytes.ReplaceAll(text, []byte(`["node"`), []byte(`["bun"`)), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h := startHost(t, bin, p.path("node_modules", ".bin"), tsTopics, p.path("examples", "calculate"), p.path("conformance"))
+	if out, errs, code := h.rrclient(t, "calculate", `{"a":10,"b":5}`); code != 0 || out != "{\"result\":15}\n" {
+		t.Errorf("rrclient: %q, %s, exit %d", out, errs, code)
+	}
+	if _, errs, code := h.rrclient(t, "calculate", `{"a":1e308,"b":1e308}`); code != 4 || !strings.Contains(errs, "overflow") {
+		t.Errorf("an error of the handler: %s, exit %d, want 4", errs, code)
+	}
+	if _, errs, code := h.rrclient(t, "calculate", `{"a":"x","b":5}`); code != 1 || !strings.Contains(errs, `"a"`) {
+		t.Errorf("a payload that does not fit: %s, exit %d, want 1", errs, code)
+	}
+	out := run(t, p.dir, []string{
+		"BROKERS=" + h.kafka, "PASSWORD=" + h.read(t, "data", "broker.password"), "ENCRYPTION_KEY=" + h.read(t, "data", "key"),
+	}, p.runtime(t, runtime), p.path("build", "test", "requester.js"))
+	if strings.TrimSpace(out) != "ok" {
+		t.Errorf("the requester says %q", out)
+	}
+
+	// A request that runs while its plugin is replaced is answered.
+	type said struct {
+		out, errs string
+		code      int
+	}
+	answered := make(chan said, 1)
+	go func() {
+		out, errs, code := h.rrclient(t, "slow", `{"ms":2000}`)
+		answered <- said{out, errs, code}
+	}()
+	until(t, func() string {
+		if slowRuns.MatchString(h.metrics(t)) {
+			return ""
+		}
+		return "the request does not run"
+	})
+	run(t, h.dir, nil, filepath.Join(bin, "rrhost"), "plugin", "restart", "conformance", "--config", filepath.Join(h.dir, "config.toml"))
+	if got := <-answered; got.code != 0 || !strings.Contains(got.out, "slept_ms") {
+		t.Errorf("what ran while the plugin was replaced: %+v", got)
+	}
+	if out, errs, code := h.rrclient(t, "echo", `"new"`); code != 0 || out != "\"new\"\n" {
+		t.Errorf("the new one: %q, %s, exit %d", out, errs, code)
+	}
+	h.stop(t)
+}
+
+// BenchmarkTypeScript is the process boundary with a plugin in TypeScript: a
+// request's way into its process and back, 256 bytes.
+func BenchmarkTypeScript(b *testing.B) {
+	p := typeScript(b)
+	for _, runtime := range runtimes {
+		for _, inflight := range []int{1, 64} {
+			b.Run(fmt.Sprintf("runtime=%s/inflight=%d", runtime, inflight), func(b *testing.B) {
+				proc, _, err := startTypeScript(b, p, runtime, "conformance", nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				payload, slots := bytes.Repeat([]byte("x"), 256), make(chan struct{}, inflight)
+				for b.Loop() {
+					slots <- struct{}{}
+					proc.Instance().Start(stream.Request{
+						Handler: "echo", Info: handler.Info{RequestID: "7f3f0e3e-6f0c-4f8a-9c1e-0a6d8f2b4c11", Topic: "echo", Attempt: 1},
+						Deadline: time.Now().Add(patience), Payload: payload,
+					}, func(r stream.Result) {
+						if len(r.Payload) != len(payload) {
+							b.Errorf("%d bytes, %v", len(r.Payload), r.Err)
+						}
+						<-slots
+					})
+				}
+				for range inflight {
+					slots <- struct{}{}
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+				_ = proc.Stop(context.Background())
+			})
+		}
+	}
+}
