@@ -1,0 +1,270 @@
+"""From a Python annotation to its shape."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from rrhost.shape import (
+    Anything,
+    Array,
+    Choice,
+    Integer,
+    Map,
+    Misfit,
+    Number,
+    Scalar,
+    Shape,
+    Tuple,
+    Union,
+    wrong,
+)
+
+if sys.version_info >= (3, 11):
+    from typing import NotRequired, Required
+
+    _PRESENCE: tuple[Any, ...] = (Required, NotRequired)
+else:
+    # There these two are typing_extensions' alone, which a plugin may have.
+    try:
+        from typing_extensions import NotRequired, Required
+
+        _PRESENCE = (Required, NotRequired)
+    except ImportError:
+        _PRESENCE = ()
+
+_SCALARS: dict[Any, Callable[[], Shape]] = {
+    Any: Anything,
+    object: Anything,
+    typing.NoReturn: Anything,
+    bool: lambda: Scalar(bool, "a boolean", "boolean"),
+    int: Integer,
+    float: Number,
+    str: lambda: Scalar(str, "a string", "string"),
+    None: lambda: Scalar(type(None), "null", "null"),
+    type(None): lambda: Scalar(type(None), "null", "null"),
+    dict: lambda: Map(Anything()),
+    list: lambda: Array(Anything()),
+    tuple: lambda: Array(Anything(), tuple),
+}
+
+_MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_LISTS = (
+    list,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Field:
+    """One key of an object."""
+
+    key: str  # in JSON
+    name: str  # of the parameter or key in Python
+    shape: Shape
+    required: bool
+    description: str = ""
+
+
+class Record:
+    """An object of known keys: a dataclass or a TypedDict."""
+
+    kind = "an object"
+    json = (dict,)
+
+    def __init__(self, cls: Any, make: Callable[..., Any]) -> None:
+        self.cls = cls
+        self.fields: list[Field] = []  # filled in by the reader: a type may hold itself
+        self._make = make
+        self._in_schema = False
+
+    def decode(self, value: Any, strict: bool) -> Any:
+        if not isinstance(value, dict):
+            raise wrong(value, self.kind)
+        found: dict[str, Any] = {}
+        for field in self.fields:
+            key = field.key
+            try:
+                if key in value:
+                    found[field.name] = field.shape.decode(value[key], strict)
+                elif field.required:
+                    raise Misfit("is missing")
+            except Misfit as misfit:
+                misfit.path.append(key)
+                raise
+        if strict:
+            for key in value:
+                if all(field.key != key for field in self.fields):
+                    unknown = Misfit("is not known")
+                    unknown.path.append(key)
+                    raise unknown
+        try:
+            return self._make(**found)
+        except ValueError:
+            # __post_init__ refused it. Its text may quote what it was given.
+            raise Misfit(f"is not what {self.cls.__name__} takes") from None
+
+    def schema(self, strict: bool) -> dict[str, Any]:
+        if self._in_schema:
+            raise RecursionError(f"{self.cls.__name__} holds itself")
+        self._in_schema = True
+        try:
+            properties = {}
+            for field in self.fields:
+                schema = field.shape.schema(strict)
+                if field.description:
+                    schema = {**schema, "description": field.description}
+                properties[field.key] = schema
+        finally:
+            self._in_schema = False
+        out: dict[str, Any] = {"type": "object", "properties": properties}
+        required = [field.key for field in self.fields if field.required]
+        if required:
+            out["required"] = required
+        if strict:
+            out["additionalProperties"] = False
+        return out
+
+
+class _Reader:
+    """Reads one annotation and all that it is made of."""
+
+    def __init__(self) -> None:
+        self._records: dict[Any, Record] = {}
+
+    def read(self, tp: Any) -> Shape:
+        if hasattr(tp, "__supertype__"):  # NewType
+            return self.read(tp.__supertype__)
+        if hasattr(tp, "__value__") and type(tp).__name__ == "TypeAliasType":  # type X = …
+            return self.read(tp.__value__)
+        simple = _SCALARS.get(tp) if isinstance(tp, collections.abc.Hashable) else None
+        if simple is not None:
+            return simple()
+        origin, args = typing.get_origin(tp), typing.get_args(tp)
+        if origin is typing.Annotated:
+            return self.read(args[0])
+        if origin is typing.Union or origin is types.UnionType:
+            return Union([self.read(arg) for arg in args])
+        if origin is typing.Literal:
+            return Choice({(type(v), v): v for v in args})
+        if isinstance(tp, type) and issubclass(tp, enum.Enum):
+            return Choice({(type(m.value), m.value): m for m in tp})
+        if dataclasses.is_dataclass(tp) and isinstance(tp, type):
+            return self._dataclass(tp)
+        if isinstance(tp, type) and hasattr(tp, "__required_keys__"):
+            return self._typeddict(tp)
+        if origin in _MAPS and len(args) == 2 and args[0] is str:
+            return Map(self.read(args[1]))
+        if origin in _LISTS and len(args) == 1:
+            return Array(self.read(args[0]))
+        if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+            return Array(self.read(args[0]), tuple)
+        if origin is tuple:
+            return Tuple([self.read(arg) for arg in args])
+        raise TypeError(_unusable(tp))
+
+    def _dataclass(self, cls: Any) -> Record:
+        if cls in self._records:
+            return self._records[cls]
+        record = self._records[cls] = Record(cls, cls)
+        hints = _hints(cls)
+        for f in dataclasses.fields(cls):
+            if not f.init:
+                continue
+            required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            with _naming(cls, f.name):
+                shape = self.read(hints[f.name])
+            record.fields.append(Field(json_name(f), f.name, shape, required, _description(hints[f.name])))
+        return record
+
+    def _typeddict(self, cls: Any) -> Record:
+        if cls in self._records:
+            return self._records[cls]
+        record = self._records[cls] = Record(cls, dict)
+        for name, hint in _hints(cls).items():
+            required = name in cls.__required_keys__
+            inner = hint
+            while (origin := typing.get_origin(inner)) is typing.Annotated or origin in _PRESENCE:
+                if origin is not typing.Annotated:
+                    # An annotation that is text hides this from __required_keys__.
+                    required = origin is _PRESENCE[0]
+                inner = typing.get_args(inner)[0]
+            with _naming(cls, name):
+                shape = self.read(inner)
+            record.fields.append(Field(name, name, shape, required, _description(hint)))
+        return record
+
+
+class _naming:
+    """Adds the field to the error about its type."""
+
+    def __init__(self, cls: type, name: str) -> None:
+        self._where = f"{cls.__name__}.{name}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, TypeError):
+            raise TypeError(f"{self._where}: {error}") from None
+
+
+def shape_of(tp: Any) -> Shape:
+    """Reads an annotation.
+
+    Raises:
+        TypeError: It has no JSON form that this package knows; the text says what
+            can be used.
+    """
+    return _Reader().read(tp)
+
+
+def json_name(field: dataclasses.Field[Any]) -> str:
+    """A dataclass field's key in JSON: ``metadata={"json": "key"}``, or its name."""
+    return str(field.metadata.get("json", field.name))
+
+
+def _hints(of: Any) -> dict[str, Any]:
+    """The annotations, with those that are text resolved."""
+    try:
+        return typing.get_type_hints(of, include_extras=True)
+    except NameError as error:
+        name = getattr(of, "__qualname__", of)
+        raise TypeError(f"{name}: an annotation names {error.name!r}, which its module does not have") from None
+
+
+def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """A function's annotations, also those of an object that is called like one."""
+    target: Any = fn
+    while hasattr(target, "func"):  # functools.partial
+        target = target.func
+    if not isinstance(target, (types.FunctionType, types.MethodType)):
+        target = type(target).__call__
+    return _hints(target)
+
+
+def _description(tp: Any) -> str:
+    """The text in Annotated[T, "text"]."""
+    for extra in getattr(tp, "__metadata__", ()):
+        if isinstance(extra, str):
+            return extra
+    return ""
+
+
+def _unusable(tp: Any) -> str:
+    name = getattr(tp, "__name__", None) or str(tp)
+    if tp in (bytes, bytearray, memoryview):
+        return f"{name} is no JSON; handle_raw gives a handler the payload's bytes"
+    return (
+        f"{name} has no JSON form; use dataclasses, TypedDict, Enum, Literal, str, int, float, bool, None, "
+        "list, tuple, dict with str keys, unions of these, or Any"
+    )

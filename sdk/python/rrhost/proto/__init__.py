@@ -1,0 +1,1 @@
+"""Generated from plugin/proto/handler.proto and goplugin.proto; see README.md."""
