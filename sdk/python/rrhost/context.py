@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _handler_log = logging.getLogger("rrhost.handler")
 
@@ -111,7 +111,13 @@ class Context:
             self._ended.set()
 
 
-class _RequestLogger(logging.LoggerAdapter[logging.Logger]):
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # in Python 3.10 no generic
+
+
+class _RequestLogger(_Adapter):
     """Adds the request to each line, and keeps the line's own fields."""
 
     def __init__(self, logger: logging.Logger, ctx: Context) -> None:

@@ -234,7 +234,10 @@ def _arity(name: str, fn: Callable[..., Any]) -> int:
         raise TypeError(f"handler {name!r}: {fn!r} is not a function")
     if inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn):
         raise TypeError(f"handler {name!r}: its function yields, and a handler returns its response")
-    signature = inspect.signature(fn)
+    try:
+        signature = inspect.signature(fn)
+    except ValueError:  # some that are built in have none
+        raise TypeError(f"handler {name!r}: the parameters of {fn!r} are unknown; wrap it in a function") from None
     for arity in (2, 1):
         try:
             signature.bind(*range(arity))

@@ -200,6 +200,7 @@ def test_functions_that_cannot_be() -> None:
         (unusable_result, "handler 'f': complex has no JSON form"),
         (unresolved, "names 'Nowhere', which its module does not have"),
         (5, "is not a function"),
+        (max, "are unknown; wrap it in a function"),
     ]:
         with pytest.raises(TypeError, match=want):
             handle("f", fn)  # type: ignore[call-overload]

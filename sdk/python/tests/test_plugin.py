@@ -375,11 +375,11 @@ def test_what_cannot_serve(script: Path) -> None:
         Plugin(script, env={"PLUGIN_UNIX_SOCKET_DIR": str(long)})
     for last, want in [
         ("serve()", "a plugin has at least one handler"),
-        ("serve(handle('a', print), handle('a', print))", "two handlers are named 'a'"),
-        ("serve(handle('a', print), max_threads=0)", "max_threads is 0"),
-        ("serve(handle('a', print), on_configure=lambda: None)", "on_configure: "),
+        ("serve(handle('a', f), handle('a', f))", "two handlers are named 'a'"),
+        ("serve(handle('a', f), max_threads=0)", "max_threads is 0"),
+        ("serve(handle('a', f), on_configure=lambda: None)", "on_configure: "),
     ]:
-        (script / "main.py").write_text(f"from rrhost import handle, serve\n{last}\n")
+        (script / "main.py").write_text(f"from rrhost import handle, serve\nf = lambda _: None\n{last}\n")
         with pytest.raises(Crashed, match=want):
             Plugin(script)
 
