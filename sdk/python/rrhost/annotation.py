@@ -26,10 +26,12 @@ from rrhost.shape import (
     wrong,
 )
 
+_PRESENCE: tuple[Any, ...]  # what says in a TypedDict whether a key must be there
+
 if sys.version_info >= (3, 11):
     from typing import NotRequired, Required
 
-    _PRESENCE: tuple[Any, ...] = (Required, NotRequired)
+    _PRESENCE = (Required, NotRequired)
 else:
     # There these two are typing_extensions' alone, which a plugin may have.
     try:

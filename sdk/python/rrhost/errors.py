@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import traceback
@@ -28,6 +29,9 @@ _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # What a handler raises because it was told to stop. In Python 3.10 these are
 # different classes, later mostly one.
 _ENDED = (CancelledError, futures.CancelledError, TimeoutError, AsyncioTimeoutError, futures.TimeoutError)
+
+# BaseExceptionGroup, which Python 3.10 lacks.
+_GROUPS: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
 class HandlerError(Exception):
@@ -79,6 +83,8 @@ def fault_of(error: BaseException, ended: bool, max_reply: int) -> Fault:
         ended: The request was over by then: cancelled, or past its deadline.
         max_reply: Bounds an author's error, in bytes; 0 for no bound.
     """
+    while isinstance(error, _GROUPS) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # a TaskGroup's, with one that failed
     if isinstance(error, PayloadError):
         return Fault(INVALID_PAYLOAD, INVALID_PAYLOAD, cut(str(error), MAX_MESSAGE))
     if ended and isinstance(error, _ENDED):
@@ -121,7 +127,8 @@ def no_handler(name: str, have: list[str]) -> Fault:
 
 
 def stack_of(error: BaseException) -> str:
-    """The types and lines of an exception and of what caused it, without texts."""
+    """The types and lines of an exception, of what is in it and of what caused it,
+    without texts."""
     parts: list[str] = []
     seen: set[int] = set()
     now: BaseException | None = error
@@ -132,6 +139,9 @@ def stack_of(error: BaseException) -> str:
             tb = tb.tb_next  # the same for every request
         lines = "".join(traceback.format_tb(tb))
         parts.append(f"{lines}{type(now).__module__}.{type(now).__qualname__}")
+        if isinstance(now, _GROUPS):
+            for n, inner in enumerate(now.exceptions, 1):
+                parts[-1] += f"\n\nnumber {n} of the group:\n\n{stack_of(inner)}"
         now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     return "\n\nbecause of:\n\n".join(parts)
 

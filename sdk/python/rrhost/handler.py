@@ -256,5 +256,5 @@ def check_name(name: str) -> None:
     size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= MAX_NAME:
         raise ValueError(f"a handler's name has 1 to {MAX_NAME} bytes, not {size}")
-    if any(c.isspace() or not c.isprintable() for c in name):
+    if any(c.isspace() or not c.isprintable() or c == "\ufffd" for c in name):
         raise ValueError(f"a handler's name has no white space or control characters: {name!r}")

@@ -132,6 +132,7 @@ class Plugin:
         self._number = 0
         self._frames: queue.SimpleQueue[pb.RequestFrame | None] = queue.SimpleQueue()
         self.last: int | None = None  # of the plugin's goodbye
+        self.ended = grpc.StatusCode.OK  # how the stream did
         variables = {k: os.environ[k] for k in _BASE_ENV if k in os.environ}
         variables |= {
             process.COOKIE_ENV: process.COOKIE,
@@ -166,7 +167,10 @@ class Plugin:
             code = self.popen.wait()
             self._threads[0].join()
             raise Crashed(f"it exited with code {code} before its handshake\n" + "\n".join(self.logs()))
-        address = self.handshake.rstrip("\n").split("|")[3]
+        fields = self.handshake.rstrip("\n").split("|")
+        if len(fields) != 6:
+            raise Crashed(f"it printed {self.handshake!r}, and the handshake has six fields")
+        address = fields[3]
         limits = [("grpc.max_receive_message_length", max_message), ("grpc.max_send_message_length", max_message)]
         self.channel = grpc.insecure_channel(f"unix:{address}", options=limits)
         self.description = self.unary("Describe", pb.DescribeRequest(), pb.DescribeResponse)
@@ -309,7 +313,6 @@ class Plugin:
 
     def _read(self) -> None:
         """Hands out results until the stream ends."""
-        self.ended: grpc.StatusCode = grpc.StatusCode.OK
         try:
             for frame in self.stream:
                 if frame.HasField("goodbye"):

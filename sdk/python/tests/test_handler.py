@@ -153,6 +153,31 @@ def test_authors_errors(make: Any) -> None:
     assert str(HandlerError("", "m")) == "m"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup is newer")
+def test_task_groups(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse() -> None:
+        raise HandlerError("refused", "in a task")
+
+    async def fail() -> None:
+        raise ValueError("secret")
+
+    async def one(_: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refuse())
+
+    async def two(_: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(refuse())
+
+    assert fault(handle("one", one), b"1").code == "refused"
+    assert fault(handle("two", two), b"1").code == "panic"
+    stack = vars(caplog.records[0])["stack"]
+    assert "number 1 of the group" in stack
+    assert stack.endswith("rrhost.errors.HandlerError")
+    assert "builtins.ValueError" in stack
+
+
 def test_invalid_payloads() -> None:
     for fn in (add, add_in_thread):
         got = fault(handle("add", fn), b'{"a":"secret","b":1}')
@@ -176,7 +201,7 @@ def test_results() -> None:
     assert do(handle("nothing", lambda _: None), b"1") == b"null"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a\n", "x" * 129, "\u200b"])
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "x" * 129, "\u200b", "\ufffd"])
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(ValueError, match="a handler's name has"):
         handle(name, add)

@@ -369,6 +369,10 @@ def test_logging(script: Path) -> None:
 def test_what_cannot_serve(script: Path) -> None:
     with pytest.raises(Crashed, match="tls = false"):
         Plugin(script, env={"PLUGIN_CLIENT_CERT": "pem"})
+    (script / "grpc.py").write_text("raise ImportError('no module cygrpc')")
+    with pytest.raises(Crashed, match=r"no module cygrpc; is it installed for Python 3.*--target vendor"):
+        Plugin(script)
+    (script / "grpc.py").unlink()
     long = script / ("x" * 60) / ("y" * 60)
     long.mkdir(parents=True)
     with pytest.raises(Crashed, match="too long for the path of a unix socket"):
