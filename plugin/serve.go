@@ -67,6 +67,9 @@ func serve(handlers []Handler) int {
 	signal.Notify(term, syscall.SIGTERM)
 	go exitWithHost(os.Stdin)
 
+	token := os.Getenv(stream.TokenEnv)
+	// What this process starts need not have it.
+	_ = os.Unsetenv(stream.TokenEnv) // an error is for names that cannot be
 	maxMessage, err := strconv.Atoi(os.Getenv(stream.MaxMessageEnv))
 	if err != nil || maxMessage <= 0 {
 		maxMessage = stream.MaxMessage(0)
@@ -78,7 +81,7 @@ func serve(handlers []Handler) int {
 		Plugins:         goplugin.PluginSet{"handler": &service{server: server}},
 		Logger:          hclog.NewNullLogger(),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			s := grpc.NewServer(append(opts, stream.ServerOptions(maxMessage)...)...)
+			s := grpc.NewServer(append(opts, stream.ServerOptions(maxMessage, token)...)...)
 			gs.Store(s)
 			return s
 		},

@@ -144,6 +144,7 @@ func (p *Process) launch(ctx context.Context) (err error) {
 	if p.sockets, err = newSockets(); err != nil {
 		return err
 	}
+	token := stream.NewToken()
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  stream.Handshake,
 		Plugins:          goplugin.PluginSet{"handler": &adapter{}},
@@ -155,14 +156,14 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		Logger:           hclog.NewNullLogger(),
 		SyncStdout:       &lineLog{p: p, stream: "stdout"},
 		SyncStderr:       &lineLog{p: p, stream: "stderr"},
-		GRPCDialOptions: append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload)),
+		GRPCDialOptions: append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), token),
 			grpc.WithContextDialer(p.dial),
 			grpc.WithNoProxy(),
 		),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 			p.cmd = &command{cfg: p.cfg, socketDir: socketDir, exited: make(chan struct{})}
 			env := append(environment(p.cfg.Env), spec.Env...)
-			env = append(env, fmt.Sprintf("%s=%d", stream.MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)))
+			env = append(env, fmt.Sprintf("%s=%d", stream.MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)), stream.TokenEnv+"="+token)
 			return &starter{command: p.cmd, ctx: ctx, env: env}, nil
 		},
 	})

@@ -30,19 +30,26 @@ const headroom = 1 << 20
 // setting it also ends gRPC's pings to find one.
 const window = 4 << 20
 
+// maxHeaders bounds what a plugin may say beside messages, which is its errors, in
+// bytes.
+const maxHeaders = 64 << 10
+
 // MaxMessage is the largest gRPC message that either end sends, in bytes, where
 // payloads and replies have at most maxPayload.
 func MaxMessage(maxPayload int) int {
 	return max(maxPayload, maxFrameBytes) + headroom
 }
 
-// DialOptions are the host's, for messages of at most maxMessage bytes.
-func DialOptions(maxMessage int) []grpc.DialOption {
+// DialOptions are the host's, for messages of at most maxMessage bytes and a
+// plugin with this token.
+func DialOptions(maxMessage int, secret string) []grpc.DialOption {
 	return []grpc.DialOption{
+		grpc.WithPerRPCCredentials(token(secret)),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessage),
 			grpc.MaxCallSendMsgSize(maxMessage),
 		),
+		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(window),
 		grpc.WithReadBufferSize(bufferSize),
@@ -50,9 +57,11 @@ func DialOptions(maxMessage int) []grpc.DialOption {
 	}
 }
 
-// ServerOptions are the plugin's, for messages of at most maxMessage bytes.
-func ServerOptions(maxMessage int) []grpc.ServerOption {
-	return []grpc.ServerOption{
+// ServerOptions are the plugin's, for messages of at most maxMessage bytes. Calls
+// without the token are refused; where it is empty, as from an older host, none
+// is.
+func ServerOptions(maxMessage int, secret string) []grpc.ServerOption {
+	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.InitialWindowSize(window),
@@ -60,6 +69,10 @@ func ServerOptions(maxMessage int) []grpc.ServerOption {
 		grpc.ReadBufferSize(bufferSize),
 		grpc.WriteBufferSize(bufferSize),
 	}
+	if secret != "" {
+		opts = append(opts, token(secret).serverOptions()...)
+	}
+	return opts
 }
 
 const bufferSize = 64 << 10

@@ -39,12 +39,12 @@ func connect(t testing.TB, server proto.HandlerServer) *ends {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gs := grpc.NewServer(append(ServerOptions(MaxMessage(maxPayload)), grpc.WaitForHandlers(true))...)
+	gs := grpc.NewServer(append(ServerOptions(MaxMessage(maxPayload), "t0ken"), grpc.WaitForHandlers(true))...)
 	proto.RegisterHandlerServer(gs, server)
 	served := make(chan error, 1)
 	go func() { served <- gs.Serve(l) }()
 	conn, err := grpc.NewClient("unix://"+l.Addr().String(),
-		append(DialOptions(MaxMessage(maxPayload)), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+		append(DialOptions(MaxMessage(maxPayload), "t0ken"), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
