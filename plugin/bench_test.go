@@ -221,7 +221,7 @@ func TestMain(m *testing.M) {
 			HandshakeConfig: bareHandshake, Plugins: goplugin.PluginSet{"bare": &bare{}},
 			Logger: hclog.NewNullLogger(),
 			GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-				return grpc.NewServer(append(opts, stream.ServerOptions(stream.MaxMessage(0))...)...)
+				return grpc.NewServer(append(opts, stream.ServerOptions(stream.MaxMessage(0), "")...)...)
 			},
 		})
 		return
@@ -234,7 +234,7 @@ func startBare(b *testing.B) *grpc.ClientConn {
 	c := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: bareHandshake, Plugins: goplugin.PluginSet{"bare": &bare{}}, Cmd: cmd,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: true, Logger: hclog.NewNullLogger(),
-		GRPCDialOptions: stream.DialOptions(stream.MaxMessage(0)),
+		GRPCDialOptions: stream.DialOptions(stream.MaxMessage(0), ""),
 	})
 	b.Cleanup(c.Kill)
 	rpc, err := c.Client()

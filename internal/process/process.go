@@ -24,6 +24,9 @@ import (
 	"rrhost/plugin/proto"
 )
 
+// DefaultMaxPayload bounds payloads, in bytes, unless configured.
+const DefaultMaxPayload = 1_000_000
+
 // Config is how to start a plugin. Zero values mean the defaults.
 type Config struct {
 	// Name, Version identify the plugin in logs.
@@ -36,7 +39,7 @@ type Config struct {
 	// PATH, HOME, TMPDIR, LANG and TZ.
 	Env []string
 	// MaxPayload bounds requests' and responses' payloads, in bytes.
-	// Defaults to 1,000,000.
+	// Defaults to [DefaultMaxPayload].
 	MaxPayload int
 	// Settings is the plugin's own section of the configuration.
 	Settings map[string]any
@@ -50,11 +53,14 @@ type Config struct {
 	// Accept may refuse the plugin for what it says of itself, before it gets its
 	// settings. Nil: none is refused.
 	Accept func(stream.About) error
+	// DialOptions are added to the connection's, such as interceptors for who
+	// wants to watch it.
+	DialOptions []grpc.DialOption
 }
 
 func (c Config) withDefaults() Config {
 	if c.MaxPayload == 0 {
-		c.MaxPayload = 1_000_000
+		c.MaxPayload = DefaultMaxPayload
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
@@ -156,10 +162,10 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		Logger:           hclog.NewNullLogger(),
 		SyncStdout:       &lineLog{p: p, stream: "stdout"},
 		SyncStderr:       &lineLog{p: p, stream: "stderr"},
-		GRPCDialOptions: append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), token),
+		GRPCDialOptions: append(append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), token),
 			grpc.WithContextDialer(p.dial),
 			grpc.WithNoProxy(),
-		),
+		), p.cfg.DialOptions...),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 			p.cmd = &command{cfg: p.cfg, socketDir: socketDir, exited: make(chan struct{})}
 			env := append(environment(p.cfg.Env), spec.Env...)
@@ -301,6 +307,14 @@ func (p *Process) Done() <-chan struct{} { return p.over }
 
 // Exited is closed when the process has been reaped.
 func (p *Process) Exited() <-chan struct{} { return p.cmd.exited }
+
+// Cause is how the process ended, such as "exited with code 3"; nil before
+// [Process.Exited] is closed.
+func (p *Process) Cause() error { return p.exitedWith(0) }
+
+// CloseStdin ends the process's stdin, as the host's own end does. [Process.Stop]
+// is due all the same.
+func (p *Process) CloseStdin() error { return p.cmd.stdin.Close() }
 
 // Check asks the plugin whether it serves.
 func (p *Process) Check(ctx context.Context) error {
