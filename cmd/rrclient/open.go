@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,59 +46,9 @@ func checkTimeout(d time.Duration) error {
 
 // readPayload reads the JSON of a request from the command line, a file or stdin.
 func readPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]byte, error) {
-	payload, err := []byte(arg), error(nil)
-	switch {
-	case arg == "-":
-		payload, err = interruptible(ctx, func() ([]byte, error) { return readBounded(stdin, most) })
-	case strings.HasPrefix(arg, "@"): // no JSON begins so
-		payload, err = interruptible(ctx, func() ([]byte, error) { return readFile(arg[1:], most) })
-	}
+	payload, err := cli.ReadPayload(ctx, arg, stdin, most)
 	if err != nil && ctx.Err() != nil {
-		return nil, failed(fmt.Errorf("read the request: %w", err))
-	}
-	if err != nil {
-		return nil, cli.Usage(fmt.Errorf("read the request: %w", err))
-	}
-	if err := checkJSON(payload); err != nil {
-		return nil, cli.Hint(cli.Usage(err), `quote it for the shell, as in '{"a":10,"b":5}'; - reads standard input, @FILE a file`)
-	}
-	return payload, nil
-}
-
-// interruptible reads until ctx ends. A terminal or a pipe knows no context: its
-// read then goes on until the process ends, which is at once.
-func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
-	type result struct {
-		payload []byte
-		err     error
-	}
-	done := make(chan result, 1)
-	go func() {
-		payload, err := read()
-		done <- result{payload, err}
-	}()
-	select {
-	case r := <-done:
-		return r.payload, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func readFile(name string, most int) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readBounded(f, most)
-}
-
-// readBounded reads no more than a request may have and one byte.
-func readBounded(r io.Reader, most int) ([]byte, error) {
-	payload, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-	if err == nil && len(payload) > most {
-		err = fmt.Errorf("it is larger than host.max_payload, %d bytes", most)
+		err = failed(err)
 	}
 	return payload, err
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rrhost/client"
+	"rrhost/cmd/internal/cli"
 )
 
 // On a terminal there is a bar, which is gone in the end; elsewhere is none.
@@ -66,11 +67,11 @@ func TestProgress(t *testing.T) {
 func TestPrintResponse(t *testing.T) {
 	const hostile = "\"\x1b[2J\u202e\""
 	var piped bytes.Buffer
-	if err := printResponse(&piped, []byte(hostile)); err != nil || piped.String() != hostile+"\n" {
+	if err := cli.PrintResponse(&piped, []byte(hostile)); err != nil || piped.String() != hostile+"\n" {
 		t.Errorf("piped: %q, %v", &piped, err)
 	}
 	control, terminal := openTerminal(t)
-	if err := printResponse(terminal, []byte(hostile)); err != nil {
+	if err := cli.PrintResponse(terminal, []byte(hostile)); err != nil {
 		t.Fatal(err)
 	}
 	if err := terminal.Close(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ too_large, interrupted, closed or error.`,
 					return e
 				}
 			case err == nil:
-				if e := printResponse(out, reply.Payload); e != nil {
+				if e := cli.PrintResponse(out, reply.Payload); e != nil {
 					return e
 				}
 			}
@@ -87,16 +86,6 @@ func send(cmd *cobra.Command, cfg config.Config, r client.Request, quiet bool) (
 	}
 	reply, err := c.Do(cmd.Context(), r)
 	return reply, failed(err)
-}
-
-// printResponse prints a response on a line: as it came, but for what would do
-// something to a terminal.
-func printResponse(out io.Writer, payload []byte) error {
-	if cli.IsTerminal(out) {
-		payload = []byte(cli.Printable(string(payload)))
-	}
-	_, err := out.Write(append(payload, '\n'))
-	return err
 }
 
 // An answer is what became of a request, as JSON.

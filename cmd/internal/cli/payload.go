@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// ReadPayload reads the JSON of a request from the command line, or from standard
+// input where arg is "-", or from a file where it is "@FILE". It has at most most
+// bytes. What is wrong with it is a mistake of the command line, unless ctx ended
+// while it was read: the error is then the context's cause.
+func ReadPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]byte, error) {
+	payload, err := []byte(arg), error(nil)
+	switch {
+	case arg == "-":
+		payload, err = interruptible(ctx, func() ([]byte, error) { return readBounded(stdin, most) })
+	case strings.HasPrefix(arg, "@"): // no JSON begins so
+		payload, err = interruptible(ctx, func() ([]byte, error) { return readFile(arg[1:], most) })
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	if err != nil {
+		return nil, Usage(fmt.Errorf("read the request: %w", err))
+	}
+	if err := checkJSON(payload); err != nil {
+		return nil, Hint(Usage(err), `quote it for the shell, as in '{"a":10,"b":5}'; - reads standard input, @FILE a file`)
+	}
+	return payload, nil
+}
+
+// interruptible reads until ctx ends. A terminal or a pipe knows no context: its
+// read then goes on until the process ends, which is at once.
+func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		payload []byte
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		payload, err := read()
+		done <- result{payload, err}
+	}()
+	select {
+	case r := <-done:
+		return r.payload, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func readFile(name string, most int) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f, most)
+}
+
+// readBounded reads no more than a request may have and one byte.
+func readBounded(r io.Reader, most int) ([]byte, error) {
+	payload, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err == nil && len(payload) > most {
+		err = fmt.Errorf("it is larger than host.max_payload, %d bytes", most)
+	}
+	return payload, err
+}
+
+// checkJSON says where payload is not JSON. It quotes none of it.
+func checkJSON(payload []byte) error {
+	var raw json.RawMessage
+	err := json.Unmarshal(payload, &raw)
+	if err == nil {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("the request is not JSON: wrong at byte %d of %d", syntax.Offset, len(payload))
+	}
+	return errors.New("the request is not JSON")
+}
+
+// PrintResponse prints a response on a line: as it came, but for what would do
+// something to a terminal.
+func PrintResponse(out io.Writer, payload []byte) error {
+	if IsTerminal(out) {
+		payload = []byte(Printable(string(payload)))
+	}
+	_, err := out.Write(append(payload, '\n'))
+	return err
+}
