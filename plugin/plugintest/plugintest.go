@@ -1,7 +1,11 @@
-// Package plugintest runs a plugin in a test as the host runs it: the same
-// launch, handshake, transport and limits, without Kafka.
+// Package plugintest runs a plugin in a test, without Kafka. [Serve] runs handlers
+// in the test's process; [Start] runs the program as the host does, in a process
+// of its own, with the same launch, handshake, transport and limits. What they
+// return is asked in the same way:
 //
+//	p := plugintest.Serve(t, plugin.Handle("calculate", calculate))
 //	p := plugintest.Start(t, ".") // builds the package in this folder
+//
 //	total, err := plugintest.Call[Total](t.Context(), p, "calculate", Sum{A: 10, B: 5})
 package plugintest
 
@@ -23,6 +27,7 @@ import (
 	"rrhost/internal/handler"
 	"rrhost/internal/process"
 	"rrhost/internal/stream"
+	"rrhost/plugin"
 )
 
 // defaultTimeout is a request's, where the context has no deadline.
@@ -32,7 +37,7 @@ const defaultTimeout = 30 * time.Second
 // Status is such as "handler_error" or "invalid_payload", Code the author's.
 type Error = handler.Error
 
-// A Plugin is a plugin that runs for the time of a test.
+// A Plugin is what runs for the time of a test.
 type Plugin struct {
 	instance *stream.Instance
 	pid      int
@@ -94,7 +99,7 @@ func start(t testing.TB, path string, opts []Option) (*Plugin, error) {
 	p := &Plugin{logs: new(logBuffer)}
 	cfg := process.Config{
 		Name: filepath.Base(path), Version: "test", Path: path, Dir: filepath.Dir(path),
-		Logger: hclog.New(&hclog.LoggerOptions{Output: p.logs, Level: hclog.Debug, JSONFormat: true}),
+		Logger: p.logs.logger(),
 	}
 	for _, opt := range opts {
 		opt(&cfg)
@@ -140,11 +145,36 @@ func (p *Plugin) Handlers() []string {
 	return names
 }
 
-// PID is the process's number.
+// PID is the number of the process that the handlers run in.
 func (p *Plugin) PID() int { return p.pid }
 
-// Logs returns what the plugin has logged so far, as JSON lines.
+// Logs returns what has been logged so far, as JSON lines.
 func (p *Plugin) Logs() string { return p.logs.String() }
+
+// WithInfo returns a context for [Call] and [Plugin.Do] that tells the handler
+// this of the request: that it is a second attempt, say, or redelivered. What is
+// empty in info is filled in. Without it, each request is a first attempt.
+func WithInfo(ctx context.Context, info plugin.Info) context.Context {
+	return context.WithValue(ctx, infoKey{}, info)
+}
+
+type infoKey struct{}
+
+// infoOf is what a handler is told of a request.
+func infoOf(ctx context.Context, handlerName string) plugin.Info {
+	info, _ := ctx.Value(infoKey{}).(plugin.Info)
+	info.Handler = handlerName
+	if info.RequestID == "" {
+		info.RequestID = uuid.NewString()
+	}
+	if info.Topic == "" {
+		info.Topic = handlerName
+	}
+	if info.Attempt == 0 {
+		info.Attempt = 1
+	}
+	return info
+}
 
 // Call sends req to a handler and decodes its response. The context's end
 // cancels the request. An error of the handler is an [*Error].
@@ -172,11 +202,7 @@ func (p *Plugin) Do(ctx context.Context, handlerName string, payload []byte) ([]
 	}
 	results := make(chan stream.Result, 1)
 	number := p.instance.Start(stream.Request{
-		Handler: handlerName,
-		Info: handler.Info{
-			RequestID: uuid.NewString(), Topic: handlerName, Handler: handlerName, Attempt: 1,
-		},
-		Deadline: deadline, Payload: payload,
+		Handler: handlerName, Info: infoOf(ctx, handlerName), Deadline: deadline, Payload: payload,
 	}, func(r stream.Result) { results <- r })
 	stop := context.AfterFunc(ctx, func() { p.instance.Cancel(number) })
 	defer stop()
@@ -194,6 +220,10 @@ func (p *Plugin) Do(ctx context.Context, handlerName string, payload []byte) ([]
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+}
+
+func (b *logBuffer) logger() hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Output: b, Level: hclog.Debug, JSONFormat: true})
 }
 
 func (b *logBuffer) Write(p []byte) (int, error) {
