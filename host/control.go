@@ -48,26 +48,29 @@ func (c controlled) Plugins() []control.Plugin {
 }
 
 func (c controlled) Reload(ctx context.Context, plugin string) error {
-	s, err := c.find(plugin)
-	if err != nil {
-		return err
-	}
-	return s.plugin.Reload(ctx)
+	return c.ReloadPlugin(ctx, plugin)
 }
 
 func (c controlled) Rollback(ctx context.Context, plugin string) error {
-	s, err := c.find(plugin)
+	p, err := c.supervised(plugin)
 	if err != nil {
 		return err
 	}
-	return s.plugin.Rollback(ctx)
+	return p.Rollback(ctx)
 }
 
-func (c controlled) find(plugin string) (*server, error) {
-	for _, s := range c.servers {
-		if s.name == plugin && s.handlers == nil {
-			return s, nil
+// supervised finds what looks after a plugin.
+func (h *Host) supervised(plugin string) (supervised, error) {
+	for _, s := range h.servers {
+		if s.name != plugin || s.handlers != nil {
+			continue
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.plugin == nil {
+			return nil, fmt.Errorf("plugin %s: the host does not run yet", plugin)
+		}
+		return s.plugin, nil
 	}
 	return nil, fmt.Errorf("%w: %s", control.ErrUnknown, plugin)
 }

@@ -30,6 +30,7 @@ type flow struct {
 	ring     *envelope.Ring
 	writer   *reply.Writer
 	allowed  func(topic string, partition int32) bool // as an address for replies
+	answered func(Answered)                           // for developers; nil: nobody is
 	logger   hclog.Logger
 	inflight atomic.Int64
 }
@@ -49,6 +50,7 @@ type request struct {
 	message *intake.Message
 	wire    wire.Request
 	job     *dispatch.Job // nil if it never got that far
+	payload []byte        // opened; nil unless somebody is told of it
 
 	begun, finished time.Time
 	outcome         dispatch.Outcome
@@ -72,6 +74,9 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 	if err != nil {
 		r.refuse(wire.StatusUndecryptable, err)
 		return r
+	}
+	if f.answered != nil {
+		r.payload = payload
 	}
 	if r.wire.ReplyTo != "" && !f.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
 		r.refuse(wire.StatusReplyNotAllowed, nil)
@@ -131,6 +136,7 @@ func (r *request) replied(status wire.Status, err error) {
 		return
 	}
 	r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+	r.tell(status)
 	r.settle()
 }
 
@@ -142,7 +148,7 @@ func (r *request) refuse(reason wire.Status, cause error) {
 			"offset", r.message.Offset, "request_id", r.wire.ID, "error", cause)
 	}
 	ctx := r.message.Context()
-	both := &pair{request: r}
+	both := &pair{request: r, reason: reason}
 	both.waits.Store(1)
 	if reason.Valid() && r.wire.ID != "" && r.wire.ReplyTo != "" && r.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
 		both.waits.Store(2)
@@ -165,6 +171,7 @@ func (r *request) refuse(reason wire.Status, cause error) {
 // given up.
 type pair struct {
 	request *request
+	reason  wire.Status
 	waits   atomic.Int32
 	failed  atomic.Bool
 }
@@ -178,9 +185,10 @@ func (p *pair) done(err error) {
 	}
 	if p.failed.Load() {
 		p.request.drop()
-	} else {
-		p.request.settle()
+		return
 	}
+	p.request.tell(p.reason)
+	p.request.settle()
 }
 
 // settle lets the committed offset move past the request and frees its slot.

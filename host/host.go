@@ -56,6 +56,8 @@ type Host struct {
 	servers  []*server
 	store    *plugindir.Store // set by Run; nil: no plugins
 
+	development Development
+
 	ready chan struct{}
 
 	mu     sync.Mutex // guards all below
@@ -205,7 +207,7 @@ func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client 
 		Producer: producer, Ring: r.flow.ring, Topics: r.cfg.Replies.Allow,
 		MaxPayload: r.cfg.Host.MaxPayload, MaxRecord: kafka.MaxRecord(r.cfg), Logger: r.logger.Named("reply"),
 	})
-	r.flow.allowed = r.addresses.allowed
+	r.flow.allowed, r.flow.answered = r.addresses.allowed, r.development.Answered
 	concurrency := make(map[string]int)
 	for _, s := range r.servers {
 		for _, t := range s.topics {

@@ -29,9 +29,9 @@ type server struct {
 	lane     *dispatch.Lane
 	handlers []handler.Handler // in this process; nil: a plugin
 
-	mu      sync.Mutex        // guards all below
-	plugin  *supervise.Plugin // nil before the start, and in this process
-	settled bool              // up, or known not to come up
+	mu      sync.Mutex // guards all below
+	plugin  supervised // nil before the start, and in this process
+	settled bool       // up, or known not to come up
 }
 
 // assign divides the topics among the plugins that they name and the handlers in
@@ -117,7 +117,7 @@ func (r *run) startServers(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		c := supervision(h.cfg, s.name, h.store)
 		c.Traffic, c.Logger, c.Events = &traffic{h, s}, h.logger.Named("plugin"), r.metrics.Transition
-		p := supervise.New(c)
+		p := h.supervise(c)
 		s.mu.Lock()
 		s.plugin = p
 		s.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"rrhost/internal/attach"
 	"rrhost/internal/stream"
 	"rrhost/plugin/proto"
 )
@@ -35,6 +36,9 @@ const leaveGrace = 5 * time.Second
 // SIGINT is ignored: a terminal sends it to everyone, and the host decides. On
 // SIGTERM what runs is finished, then the process ends. It also ends when its
 // host does, however that went.
+//
+// Where the environment variable RRHOST_ATTACH is set, the process waits for a
+// host to attach to it, as one under a debugger does: see docs/plugin-authors.md.
 func Serve(handlers ...Handler) {
 	os.Exit(serve(handlers))
 }
@@ -46,6 +50,9 @@ func Serve(handlers ...Handler) {
 const ballast = 32 << 20
 
 func serve(handlers []Handler) int {
+	if path := os.Getenv(attach.Env); path != "" {
+		return serveAttached(path, handlers)
+	}
 	if os.Getenv(stream.Handshake.MagicCookieKey) != stream.Handshake.MagicCookieValue {
 		byHand(os.Stderr, handlers)
 		return 1
@@ -54,8 +61,7 @@ func serve(handlers []Handler) int {
 	logger := hclog.New(&hclog.LoggerOptions{
 		Output: os.Stderr, JSONFormat: true, Level: hclog.Debug, // the host drops what it doesn't want
 	})
-	about := stream.About{Name: programName(), Version: buildVersion(), SDK: "go " + SDKVersion, ConfigSchema: settingsSchema()}
-	server, err := stream.NewServer(about, handlers, configure, logger)
+	server, err := stream.NewServer(describe(), handlers, configure, logger)
 	if err != nil {
 		logger.Error("plugin cannot serve", "error", err)
 		return 1
@@ -87,6 +93,11 @@ func serve(handlers []Handler) int {
 		},
 	})
 	return 0
+}
+
+// describe is what the plugin says of itself, beside its handlers.
+func describe() stream.About {
+	return stream.About{Name: programName(), Version: buildVersion(), SDK: "go " + SDKVersion, ConfigSchema: settingsSchema()}
 }
 
 // byHand tells who starts a plugin like a program what it is.

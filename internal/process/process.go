@@ -198,14 +198,19 @@ func (p *Process) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return p.cmd.dial(ctx)
 }
 
-// introduce connects, and takes the plugin through Describe and Configure to an
-// open stream.
+// introduce connects, and takes the plugin to ready.
 func (p *Process) introduce(ctx context.Context) error {
 	raw, err := p.client.Client()
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	p.conn = raw.(*goplugin.GRPCClient).Conn
+	return p.open(ctx)
+}
+
+// open takes the plugin at the connection's other end through Describe and
+// Configure to an open stream.
+func (p *Process) open(ctx context.Context) error {
 	if err := p.Check(ctx); err != nil {
 		return err
 	}

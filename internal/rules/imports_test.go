@@ -24,12 +24,13 @@ var allowed = map[string][]string{
 
 	"plugin/proto":         {},
 	"internal/stream":      {"internal/handler", "plugin/proto"},
-	"internal/process":     {"internal/handler", "internal/stream", "plugin/proto"},
+	"internal/attach":      {},
+	"internal/process":     {"internal/attach", "internal/handler", "internal/stream", "plugin/proto"},
 	"internal/control":     {},
 	"internal/schema":      {},
 	"internal/plugindir":   {"internal/stream"},
 	"internal/conformance": {"internal/handler", "internal/process", "internal/schema", "internal/stream", "plugin/proto"},
-	"plugin":               {"internal/handler", "internal/process", "internal/stream", "plugin/proto"},
+	"plugin":               {"internal/attach", "internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/conformance":   {"plugin"},
 	"plugin/plugintest":    {"internal/handler", "internal/process", "internal/stream", "plugin", "plugin/proto"},
 
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/kafka", "internal/wire"},
 
 	"host/internal/embedded":  {"config", "internal/kafka"},
-	"host/internal/supervise": {"internal/plugindir", "internal/process", "internal/schema", "internal/stream"},
+	"host/internal/supervise": {"internal/attach", "internal/plugindir", "internal/process", "internal/schema", "internal/stream"},
 	"host/internal/intake":    {"internal/wire"},
 	"host/internal/dispatch":  {"internal/handler", "internal/schema", "internal/stream", "internal/wire"},
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},

@@ -88,6 +88,8 @@ type Config struct {
 	// StopTimeout is how long a process has to end when asked, before it is
 	// killed. Defaults to 3 s.
 	StopTimeout time.Duration
+	// Manual: what changes in the directory is run at [Plugin.Reload] alone.
+	Manual bool
 	// Place tells where a key of the plugin's own configuration stands.
 	Place   func(keys ...string) string
 	Traffic Traffic
@@ -274,13 +276,17 @@ func (p *Plugin) Run(ctx context.Context) {
 	p.first(ctx)
 	tick := time.NewTimer(p.time.look)
 	defer tick.Stop()
+	look := tick.C
+	if p.cfg.Manual {
+		look = nil
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case o := <-p.orders:
 			o.reply <- o.do(ctx)
-		case <-tick.C:
+		case <-look:
 			start := time.Now()
 			p.look(ctx)
 			// A plugin of many files costs a fiftieth of a processor at most.
