@@ -35,7 +35,7 @@ func serveAttached(path string, handlers []Handler) int {
 		logger.Error("plugin cannot wait for a host", attach.Env, path, "error", err)
 		return 1
 	}
-	gs := grpc.NewServer(stream.ServerOptions(stream.MaxMessage(attachedMaxPayload))...)
+	gs := grpc.NewServer(stream.ServerOptions(stream.MaxMessage(attachedMaxPayload), "")...)
 	proto.RegisterHandlerServer(gs, server)
 	checks := health.NewServer()
 	checks.SetServingStatus(goplugin.GRPCServiceName, grpc_health_v1.HealthCheckResponse_SERVING)

@@ -30,7 +30,7 @@ when the file changes. Where nothing runs, the wait for the next try ends.`, (*c
 that is held or rejected is tried at once.`, (*control.Client).Reload),
 		newPluginOrder(g, "rollback", "Run the build that ran before", `Put the build that ran before in the place of what runs, as reload does. It stays
 until the plugin's file or folder changes, also when the host is started again.`, (*control.Client).Rollback),
-		newPluginTrust(g),
+		newPluginTrust(g), newPluginInit(g), newPluginSDK(g),
 		newPluginTest(g),
 		newPluginCall(g),
 	)

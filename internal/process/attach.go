@@ -31,7 +31,7 @@ func Attach(ctx context.Context, cfg Config, path string) (*Attached, error) {
 	}
 	p := &Process{cfg: cfg.withDefaults(), over: make(chan struct{})}
 	var used atomic.Bool
-	p.conn, err = grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload)),
+	p.conn, err = grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), ""),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			if used.Swap(true) {

@@ -33,6 +33,8 @@ var allowed = map[string][]string{
 	"plugin":               {"internal/attach", "internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/conformance":   {"plugin"},
 	"plugin/plugintest":    {"internal/handler", "internal/process", "internal/stream", "plugin", "plugin/proto"},
+	"rrhost":               {}, // the module's root, which embeds the SDKs
+	"internal/scaffold":    {"rrhost"},
 
 	"client":            {"config", "internal/envelope", "internal/kafka", "internal/wire"},
 	"client/clienttest": {"client", "config", "internal/handler", "internal/wire"},

@@ -1,0 +1,112 @@
+package scaffold
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rrhost"
+)
+
+// TestGoSDKIsWhatItImports: the lists of packages and modules are exactly what
+// package plugin/plugintest is built from, on every system that hosts run on.
+func TestGoSDKIsWhatItImports(t *testing.T) {
+	var packages, modules []string
+	for _, system := range []string{"linux", "darwin"} {
+		cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Module,EmbedFiles", "rrhost/plugin/plugintest")
+		cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+			var p struct {
+				ImportPath string
+				Module     *struct {
+					Path string
+					Main bool
+				}
+				EmbedFiles []string
+			}
+			if err := dec.Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case p.Module == nil: // Go's own
+			case p.Module.Main:
+				packages = append(packages, strings.TrimPrefix(p.ImportPath, "rrhost/"))
+				if len(p.EmbedFiles) > 0 {
+					t.Errorf("%s embeds %v: goSDK takes Go files alone", p.ImportPath, p.EmbedFiles)
+				}
+			default:
+				modules = append(modules, p.Module.Path)
+			}
+		}
+	}
+	same(t, "goPackages", goPackages, packages)
+	same(t, "goModules", goModules, modules)
+
+	// And embed.go has all that is in those packages.
+	for _, pkg := range goPackages {
+		sources, err := filepath.Glob("../../" + pkg + "/*.go")
+		if err != nil || len(sources) == 0 {
+			t.Errorf("%s: no sources (%v)", pkg, err)
+		}
+		for _, file := range sources {
+			name := pkg + "/" + filepath.Base(file)
+			if _, err := fs.Stat(rrhost.SDK, name); err != nil {
+				t.Errorf("embed.go lacks %s", name)
+			}
+		}
+	}
+}
+
+func same(t *testing.T, what string, have, want []string) {
+	t.Helper()
+	slices.Sort(want)
+	if want = slices.Compact(want); !slices.Equal(have, want) {
+		t.Errorf("%s is %q, and must be %q", what, have, want)
+	}
+}
+
+// TestGoPlugin: what is written is formatted, vetted, builds from the modules at
+// hand alone, and passes its own tests.
+func TestGoPlugin(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "first-one")
+	p, err := New(folder, golang)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = folder
+		cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly", "GOWORK=off")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return string(out)
+	}
+	if unformatted := run("gofmt", "-l", "main.go", "main_test.go"); unformatted != "" {
+		t.Errorf("gofmt would change %s", unformatted)
+	}
+	run("go", "vet", ".")
+	for _, command := range p.Language.Next(p.Name) {
+		fields := strings.Fields(command)
+		run(fields[0], fields[1:]...)
+	}
+	if _, err := os.Stat(filepath.Join(folder, p.Name)); err != nil {
+		t.Errorf("not built: %v", err)
+	}
+	for _, no := range []string{"rrhost-sdk/plugin/serve_test.go", "rrhost-sdk/go.sum"} {
+		if _, err := os.Stat(filepath.Join(folder, no)); err == nil {
+			t.Errorf("%s has no business there", no)
+		}
+	}
+}
