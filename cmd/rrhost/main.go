@@ -37,11 +37,12 @@ Exit codes: 0 all is well, 2 the command line or the configuration is wrong,
 1 anything else.`,
 		Example: `  rrhost demo     # one request from end to end, with nothing to set up
   rrhost check    # what is wrong, and how to mend it
-  rrhost run      # answer requests until SIGINT or SIGTERM`,
+  rrhost run      # answer requests until SIGINT or SIGTERM
+  rrhost dev      # the same, and build and reload plugins as they are edited`,
 	}
 	g.Bind(root)
 	root.AddCommand(
-		newRun(g), newDemo(g), newCheck(g), newTopics(g), newPlugin(g),
+		newRun(g), newDev(g), newDemo(g), newCheck(g), newTopics(g), newPlugin(g),
 		cli.Group("audit", "Look after the audit trail's store", "  rrhost audit migrate", newMigrate(g)),
 		cli.NewKeygen(g, "rrhost"), cli.NewVersion(g, "rrhost"),
 	)

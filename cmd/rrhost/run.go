@@ -37,13 +37,14 @@ The log is on standard error, as JSON with --json.`,
 			if g.JSON {
 				cfg.Log.Format = "json"
 			}
-			return serve(cmd.Context(), cfg)
+			return serve(cmd.Context(), cfg, nil)
 		},
 	}
 }
 
-// serve runs a host until ctx is done.
-func serve(ctx context.Context, cfg config.Config) error {
+// serve runs a host until ctx is done. beside, if it is not nil, runs with it, and
+// ends when its context does: with ctx, or with the host.
+func serve(ctx context.Context, cfg config.Config, beside func(context.Context, *host.Host), opts ...host.Option) error {
 	if err := cfg.MakeKey(); err != nil {
 		return err
 	}
@@ -53,16 +54,21 @@ func serve(ctx context.Context, cfg config.Config) error {
 	logger := host.NewLogger(cfg.Log)
 	cli.TuneSarama(logger)
 	collectLess()
-	h, err := host.New(cfg, host.WithLogger(logger))
+	h, err := host.New(cfg, append(opts, host.WithLogger(logger))...)
 	if err != nil {
 		return cli.Usage(err)
 	}
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
-	var narrator sync.WaitGroup
-	narrator.Go(func() { narrate(ctx, over, h, cfg, logger) })
+	var others sync.WaitGroup
+	others.Go(func() { narrate(ctx, over, h, cfg, logger) })
+	running, stop := context.WithCancel(ctx)
+	if beside != nil {
+		others.Go(func() { beside(running, h) })
+	}
 	err = h.Run(ctx)
 	end()
-	narrator.Wait()
+	stop()
+	others.Wait()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil // stopped before it was up
 	}

@@ -28,6 +28,10 @@ type Manifest struct {
 	// the folder holds, is taken from the folder; any other is looked up in PATH.
 	// Default: the executable that is named like the folder.
 	Command []string `toml:"command"`
+	// Build is the command, in the folder, that builds the plugin; `rrhost dev` runs
+	// it whenever a source changes, and nobody else does. Default: none, but go
+	// build where the folder has a Go program.
+	Build []string `toml:"build"`
 	// SHA256 of the program, where it lies in the folder: 64 hex digits. Another
 	// one is not run.
 	SHA256 string `toml:"sha256"`
@@ -56,13 +60,15 @@ func readManifest(folder, name string) (Manifest, error) {
 	case err != nil:
 		return m, fmt.Errorf("read %s: %w", path, err)
 	case len(meta.Undecoded()) > 0:
-		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, sha256, env, instances and tls", path, meta.Undecoded()[0])
+		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, build, sha256, env, instances and tls", path, meta.Undecoded()[0])
 	case m.Name != "" && m.Name != name:
 		return m, fmt.Errorf("%s: it names the plugin %q, and the folder's name is %q: they must be the same", path, m.Name, name)
 	case m.Instances < 0 || m.Instances > 1024:
 		return m, fmt.Errorf("%s: instances is %d; write a number from 1 to 1024", path, m.Instances)
 	case m.SHA256 != "" && !sha256Text.MatchString(m.SHA256):
 		return m, fmt.Errorf("%s: sha256 is not 64 hex digits", path)
+	case meta.IsDefined("build") && (len(m.Build) == 0 || m.Build[0] == ""):
+		return m, fmt.Errorf("%s: build is empty; write the program and its arguments, as in build = [\"npm\", \"run\", \"build\"]", path)
 	case meta.IsDefined("command") && (len(m.Command) == 0 || m.Command[0] == ""):
 		return m, fmt.Errorf("%s: command is empty; write the program and its arguments, as in command = [\"node\", \"main.js\"]", path)
 	}

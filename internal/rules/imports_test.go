@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/control":     {},
 	"internal/schema":      {},
 	"internal/plugindir":   {"internal/stream"},
+	"internal/devloop":     {"internal/plugindir"},
 	"internal/conformance": {"internal/handler", "internal/process", "internal/schema", "internal/stream", "plugin/proto"},
 	"plugin":               {"internal/attach", "internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/conformance":   {"plugin"},

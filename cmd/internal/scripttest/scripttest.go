@@ -28,7 +28,7 @@ const patience = 60 * time.Second
 // they find the programs built from the packages named in others, and the
 // variables KAFKA and ADMIN (addresses that are free), PLUGINS (a plugin folder
 // with calculate and testplugin), CLOSED (an address where nobody listens) and
-// ESCAPE (what turns a terminal red).
+// ESCAPE (what turns a terminal red). What they build finds Go's caches.
 //
 // Commands that they have beside testscript's:
 //
@@ -48,6 +48,7 @@ func Run(t *testing.T, others ...string) {
 	} {
 		build(t, filepath.Join(plugins, p.folder), p.source)
 	}
+	caches := caches(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -59,6 +60,9 @@ func Run(t *testing.T, others ...string) {
 					return err
 				}
 				e.Setenv(name, address)
+			}
+			for name, value := range caches {
+				e.Setenv(name, value)
 			}
 			e.Setenv("PLUGINS", plugins)
 			e.Setenv("ESCAPE", "\x1b[31m")
@@ -85,6 +89,21 @@ func build(t *testing.T, dir string, packages ...string) {
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build %v: %v\n%s", packages, err, out)
 	}
+}
+
+// caches are Go's, of whoever runs the tests: for scripts that build.
+func caches(t *testing.T) map[string]string {
+	t.Helper()
+	names := []string{"GOCACHE", "GOMODCACHE"}
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		t.Fatalf("go env: %v", err)
+	}
+	values := make(map[string]string)
+	for n, value := range strings.Fields(string(out)) {
+		values[names[n]] = value
+	}
+	return values
 }
 
 func freeAddress() (string, error) {

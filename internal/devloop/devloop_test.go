@@ -1,0 +1,195 @@
+package devloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rrhost/internal/plugindir"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is reached by failures alone.
+const patience = 60 * time.Second
+
+// A bench is a plugin directory, its loop, and what that does.
+type bench struct {
+	dir    string
+	events chan Event
+	reload func() error // what the host answers
+
+	mu  sync.Mutex
+	ran []string // what the program said at each reload
+}
+
+func (b *bench) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// says is a program that says a word, which its helper knows.
+func (b *bench) says(t *testing.T, word string) {
+	t.Helper()
+	b.write(t, "p/main.go", fmt.Sprintf("package main\n\nfunc main() { println(%q) }\n", word))
+}
+
+// start builds and watches the plugin p until the test ends.
+func (b *bench) start(t *testing.T) {
+	t.Helper()
+	b.events = make(chan Event, 100)
+	loop := New(Config{
+		Dir: b.dir, Plugins: []string{"p"}, Interval: 10 * time.Millisecond,
+		Report: func(e Event) { b.events <- e },
+		Reload: func(ctx context.Context, name string) error {
+			out, err := exec.CommandContext(ctx, filepath.Join(b.dir, name, name)).CombinedOutput()
+			if err != nil {
+				return err
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.ran = append(b.ran, strings.TrimSpace(string(out)))
+			if b.reload != nil {
+				return b.reload()
+			}
+			return nil
+		},
+	})
+	loop.Build(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); loop.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// expect waits for these steps, and no others.
+func (b *bench) expect(t *testing.T, steps ...Step) (last Event) {
+	t.Helper()
+	for _, want := range steps {
+		select {
+		case last = <-b.events:
+			if last.Step != want || last.Plugin != "p" {
+				t.Fatalf("%s %s: %v\n%s\nwant %s", last.Plugin, last.Step, last.Err, last.Output, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("waiting for %s", want)
+		}
+	}
+	return last
+}
+
+func (b *bench) said(t *testing.T, want ...string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if strings.Join(b.ran, " ") != strings.Join(want, " ") {
+		t.Errorf("the host ran %q, want %q", b.ran, want)
+	}
+}
+
+const goMod = "module plugins/p\n\ngo 1.26\n"
+
+func TestEditIsBuiltAndReloaded(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "p/go.mod", goMod)
+	b.says(t, "one")
+	b.start(t)
+	b.expect(t, Built)
+
+	b.says(t, "two")
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two")
+
+	// What does not build is told, with the compiler's words; what is there stays.
+	b.write(t, "p/main.go", "package main\n\nfunc main() { oops }\n")
+	e := b.expect(t, Changed, BuildFailed)
+	if !strings.Contains(e.Output, "./main.go:3:15: undefined: oops") {
+		t.Errorf("it says %q", e.Output)
+	}
+	b.said(t, "two")
+	if out, err := exec.Command(filepath.Join(b.dir, "p/p")).CombinedOutput(); err != nil || string(out) != "two\n" {
+		t.Errorf("the program is %q, %v", out, err)
+	}
+
+	// What is no source of it is not built from; the next source is.
+	b.write(t, "p/main_test.go", "package main\n")
+	b.write(t, "p/.swp", "")
+	b.says(t, "three")
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two", "three")
+	entries, err := filepath.Glob(filepath.Join(b.dir, "p/.p*"))
+	if err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// TestOutside: a package in another folder is a source too.
+func TestOutside(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "lib/go.mod", "module lib\n\ngo 1.26\n")
+	b.write(t, "lib/lib.go", "package lib\n\nconst Word = \"one\"\n")
+	b.write(t, "p/go.mod", goMod+"\nrequire lib v0.0.0\n\nreplace lib => ../lib\n")
+	b.write(t, "p/main.go", "package main\n\nimport \"lib\"\n\nfunc main() { println(lib.Word) }\n")
+	b.start(t)
+	b.expect(t, Built)
+	b.write(t, "lib/lib.go", "package lib\n\nconst Word = \"other\"\n")
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "other")
+}
+
+// TestOwnBuild: plugin.toml says how, in the folder; what needs no build is
+// reloaded when it changes.
+func TestOwnBuild(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "p/plugin.toml", `build = ["sh", "-c", "cp source p; echo copied"]`)
+	b.write(t, "p/source", "#!/bin/sh\necho one\n")
+	b.start(t)
+	if e := b.expect(t, Built); e.Output != "copied\n" {
+		t.Errorf("it printed %q", e.Output)
+	}
+	b.write(t, "p/source", "#!/bin/sh\necho two\n")
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two")
+}
+
+func TestNothingToBuild(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "p/p", "#!/bin/sh\necho one\n")
+	b.start(t)
+	refusals := 0
+	b.mu.Lock()
+	b.reload = func() error {
+		if refusals++; refusals == 1 {
+			return fmt.Errorf("copy: %w", plugindir.ErrBusy) // tried again by itself
+		}
+		return errors.New("not this one")
+	}
+	b.mu.Unlock()
+	b.write(t, "p/.tmp", "#!/bin/sh\necho two\n")
+	if err := os.Rename(filepath.Join(b.dir, "p/.tmp"), filepath.Join(b.dir, "p/p")); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.expect(t, Changed, Changed, Refused); e.Err == nil || e.Err.Error() != "not this one" {
+		t.Errorf("refused with %v", e.Err)
+	}
+	b.said(t, "two", "two")
+}
