@@ -48,7 +48,8 @@ func builderOf(f plugindir.Found) *builder {
 	made := filepath.Join(filepath.Dir(program), "."+filepath.Base(program)+".tmp")
 	return &builder{
 		folder: folder, made: made, program: program,
-		argv: []string{"go", "build", "-buildvcs=false", "-o", made, "."},
+		// Without debug information it takes a third less; a debugger builds its own.
+		argv: []string{"go", "build", "-buildvcs=false", "-ldflags=-w", "-o", made, "."},
 	}
 }
 
