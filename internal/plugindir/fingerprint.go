@@ -9,14 +9,23 @@ import (
 	"syscall"
 )
 
-// Fingerprint changes whenever the plugin at root does: it is made of the names,
-// sizes, times and modes of its files, and reads none of them. It is empty where
-// there is nothing.
-func Fingerprint(root string) string {
+// Fingerprint changes whenever the plugin does: it is made of the names, sizes,
+// times and modes of its files, and reads none of them. It is empty where there is
+// nothing.
+func (f Found) Fingerprint() string {
+	if f.Root == "" {
+		return ""
+	}
 	sum := sha256.New()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(f.Root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if f.Folder && filepath.Dir(path) == f.Root && !f.Manifest.has(d.Name()) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -25,6 +34,9 @@ func Fingerprint(root string) string {
 		var inode uint64
 		if about, ok := info.Sys().(*syscall.Stat_t); ok {
 			inode = about.Ino
+		}
+		if path == f.Root && len(f.Manifest.Files) > 0 {
+			return nil // its time is of all that is in it
 		}
 		size := info.Size()
 		if d.IsDir() {

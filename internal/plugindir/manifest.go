@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -28,6 +29,10 @@ type Manifest struct {
 	// the folder holds, is taken from the folder; any other is looked up in PATH.
 	// Default: the executable that is named like the folder.
 	Command []string `toml:"command"`
+	// Files are the names of what in the folder belongs to the plugin, files and
+	// folders, beside plugin.toml. The rest, such as its sources, is not run, and
+	// is neither copied, nor in the digest, nor watched. Default: all is.
+	Files []string `toml:"files"`
 	// Build is the command, in the folder, that builds the plugin; `rrhost dev` runs
 	// it whenever a source changes, and nobody else does. Default: none, but go
 	// build where the folder has a Go program.
@@ -60,7 +65,7 @@ func readManifest(folder, name string) (Manifest, error) {
 	case err != nil:
 		return m, fmt.Errorf("read %s: %w", path, err)
 	case len(meta.Undecoded()) > 0:
-		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, build, sha256, env, instances and tls", path, meta.Undecoded()[0])
+		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, files, build, sha256, env, instances and tls", path, meta.Undecoded()[0])
 	case m.Name != "" && m.Name != name:
 		return m, fmt.Errorf("%s: it names the plugin %q, and the folder's name is %q: they must be the same", path, m.Name, name)
 	case m.Instances < 0 || m.Instances > 1024:
@@ -81,7 +86,20 @@ func readManifest(folder, name string) (Manifest, error) {
 // runnable makes sure that the command's program is there.
 func (m Manifest) runnable(folder, name string) error {
 	program := m.Command[0]
-	if !m.inside(folder, name) {
+	inside := m.inside(folder, name)
+	for _, file := range m.Files {
+		if file == "" || file != filepath.Base(file) || file == ".." || file == "." {
+			return fmt.Errorf("%s: %q in files is no name of a file or folder beside it", filepath.Join(folder, ManifestName), file)
+		}
+		_, err := os.Lstat(filepath.Join(folder, file))
+		if os.IsNotExist(err) && !(inside && file == program) {
+			return fmt.Errorf("%s: there is no %q, which it names in files", filepath.Join(folder, ManifestName), file)
+		}
+	}
+	if first, _, _ := strings.Cut(filepath.ToSlash(filepath.Clean(program)), "/"); inside && !m.has(first) {
+		return fmt.Errorf("%s: files must name the program, %s", filepath.Join(folder, ManifestName), program)
+	}
+	if !inside {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("the folder %s has nothing to run: %s", folder, nothingToRun(folder, name, program))
 		}
@@ -101,6 +119,11 @@ func (m Manifest) runnable(folder, name string) error {
 		return fmt.Errorf("%s is not executable: chmod +x %s", path, path)
 	}
 	return nil
+}
+
+// has tells whether what is called so in the folder belongs to the plugin.
+func (m Manifest) has(name string) bool {
+	return len(m.Files) == 0 || name == ManifestName || slices.Contains(m.Files, name)
 }
 
 // inside tells whether the program is the folder's own.

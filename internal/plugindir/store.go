@@ -72,8 +72,8 @@ func (s *Store) Stage(f Found) (Build, error) {
 		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
 	}
 	defer os.RemoveAll(tmp)
-	before := Fingerprint(f.Root)
-	c := copier{sum: sha256.New()}
+	before := f.Fingerprint()
+	c := copier{sha256.New(), f.Manifest.has}
 	to := filepath.Join(tmp, "plugin")
 	if f.Folder {
 		err = c.folder(f.Root, to, "")
@@ -84,7 +84,7 @@ func (s *Store) Stage(f Found) (Build, error) {
 	if err != nil {
 		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
 	}
-	if Fingerprint(f.Root) != before || before == "" {
+	if f.Fingerprint() != before || before == "" {
 		return Build{}, fmt.Errorf("plugin %s: %w", f.Name, ErrBusy)
 	}
 	digest := hex.EncodeToString(c.sum.Sum(nil))
@@ -95,7 +95,7 @@ func (s *Store) Stage(f Found) (Build, error) {
 	if err := os.Rename(tmp, final); err != nil {
 		// It is there already. What is in the store was checked when it came;
 		// that nobody has touched it since is checked now.
-		if have, e := digestOf(filepath.Join(final, "plugin")); e != nil || have != digest {
+		if have, e := digestOf(filepath.Join(final, "plugin"), Manifest{}); e != nil || have != digest {
 			if e := os.RemoveAll(final); e != nil {
 				return Build{}, fmt.Errorf("replace the damaged copy of plugin %s: %w", f.Name, e)
 			}
@@ -114,7 +114,7 @@ func (s *Store) Stage(f Found) (Build, error) {
 // Get returns a plugin's build that was staged before. Its bytes are checked.
 func (s *Store) Get(name, digest string) (Build, error) {
 	dir := filepath.Join(s.dir, "builds", digest, "plugin")
-	if have, err := digestOf(dir); err != nil || have != digest {
+	if have, err := digestOf(dir, Manifest{}); err != nil || have != digest {
 		return Build{}, fmt.Errorf("the store has no usable copy of plugin %s with digest %.12s", name, digest)
 	}
 	return s.build(name, digest)
@@ -193,7 +193,11 @@ func outside(program, dir string) string {
 // A copier copies files and sums up what it copies.
 type copier struct {
 	sum hash.Hash
+	has func(name string) bool // tells what of the plugin's folder is copied
 }
+
+// skips tells whether an entry of the folder called parent is none of the plugin's.
+func (c copier) skips(parent, name string) bool { return parent == "" && !c.has(name) }
 
 // note adds an entry to the sum: what it is called, what it is, what is in it.
 func (c copier) note(name, kind string, content []byte) {
@@ -211,6 +215,9 @@ func (c copier) folder(from, to, name string) error {
 	}
 	c.note(name, "/", nil)
 	for _, e := range entries {
+		if c.skips(name, e.Name()) {
+			continue
+		}
 		src, dst, name := filepath.Join(from, e.Name()), filepath.Join(to, e.Name()), filepath.Join(name, e.Name())
 		info, err := e.Info()
 		if err != nil {
@@ -282,9 +289,9 @@ func Identify(f Found) (digest, version string, err error) {
 		return "", "", f.Err
 	}
 	if f.Folder {
-		digest, err = digestOf(f.Root)
+		digest, err = digestOf(f.Root, f.Manifest)
 	} else {
-		c := copier{sha256.New()}
+		c := copier{sha256.New(), f.Manifest.has}
 		c.note("", "/", nil)
 		err = c.file(f.Root, "", f.Name, 0o555)
 		digest = hex.EncodeToString(c.sum.Sum(nil))
@@ -310,10 +317,11 @@ func versionOf(m Manifest, program, digest string) string {
 	return digest[:12]
 }
 
-// digestOf sums up what lies in the store already.
-func digestOf(dir string) (string, error) {
+// digestOf sums up a folder, of which all belongs to the plugin that m says: in the
+// store, that is all.
+func digestOf(dir string, m Manifest) (string, error) {
 	sum := sha256.New()
-	if err := (copier{sum}).check(dir, ""); err != nil {
+	if err := (copier{sum, m.has}).check(dir, ""); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
@@ -327,6 +335,9 @@ func (c copier) check(dir, name string) error {
 	}
 	c.note(name, "/", nil)
 	for _, e := range entries {
+		if c.skips(name, e.Name()) {
+			continue
+		}
 		src, name := filepath.Join(dir, e.Name()), filepath.Join(name, e.Name())
 		info, err := e.Info()
 		if err != nil {

@@ -70,7 +70,7 @@ func TestStage(t *testing.T) {
 		"a mode":   func() error { return os.Chmod(filepath.Join(dir, "script/lib/data.txt"), 0o700) },
 		"a folder": func() error { return os.Mkdir(filepath.Join(dir, "script/empty"), 0o700) },
 	} {
-		before := Fingerprint(filepath.Join(dir, "script"))
+		before := Look(dir, "script").Fingerprint()
 		if err := do(); err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestStage(t *testing.T) {
 			t.Errorf("%s more, and the digest is one that was", change)
 		}
 		digests[now.Digest] = true
-		if Fingerprint(filepath.Join(dir, "script")) == before {
+		if Look(dir, "script").Fingerprint() == before {
 			t.Errorf("%s more, and the fingerprint is the same", change)
 		}
 	}
@@ -214,6 +214,54 @@ func TestCheckTrust(t *testing.T) {
 		}
 		if err := CheckTrust(root); err == nil || !strings.Contains(err.Error(), "chown 0 ") {
 			t.Errorf("another's file: %v", err)
+		}
+	}
+}
+
+// TestFiles: where the manifest names the plugin's files, the rest of the folder
+// is neither copied, nor in the digest, nor watched.
+func TestFiles(t *testing.T) {
+	s, dir := open(t), directory(t)
+	put(t, dir, "script/plugin.toml", 0o600, `command = ["./run.sh"]`, `files = ["run.sh", "lib"]`)
+	put(t, dir, "script/run.sh", 0o700, "#!/bin/sh")
+	put(t, dir, "script/lib/data.txt", 0o600)
+	put(t, dir, "script/lib/source.c", 0o600) // of a folder all belongs to it
+	put(t, dir, "script/source.c", 0o600)
+	put(t, dir, "script/node_modules/x/index.js", 0o600)
+	b := staged(t, s, dir, "script")
+	for name, want := range map[string]bool{
+		"plugin.toml": true, "run.sh": true, "lib/data.txt": true, "lib/source.c": true, "source.c": false, "node_modules": false,
+	} {
+		if _, err := os.Stat(filepath.Join(b.Dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v, want there: %t", name, err, want)
+		}
+	}
+	if got, err := s.Get("script", b.Digest); err != nil || got.Digest != b.Digest {
+		t.Errorf("from the store: %v", err)
+	}
+	seen := Look(dir, "script").Fingerprint()
+	put(t, dir, "script/source.c", 0o600, "edited")
+	put(t, dir, "script/more.c", 0o600)
+	if Look(dir, "script").Fingerprint() != seen {
+		t.Error("an edit of what is not the plugin's counts as its change")
+	}
+	if again := staged(t, s, dir, "script"); again.Digest != b.Digest {
+		t.Error("an edit of what is not the plugin's changes the digest")
+	}
+	put(t, dir, "script/lib/more.txt", 0o600)
+	if Look(dir, "script").Fingerprint() == seen || staged(t, s, dir, "script").Digest == b.Digest {
+		t.Error("a change of the plugin's files does not count")
+	}
+	for line, want := range map[string]string{
+		`files = ["lib"]`:              "files must name the program, ./run.sh",
+		`files = ["run.sh", "gone"]`:   `there is no "gone", which it names in files`,
+		`files = ["run.sh", "lib/a"]`:  `"lib/a" in files is no name`,
+		`files = ["run.sh", ".."]`:     `".." in files is no name`,
+		`files = ["run.sh"]` + "\nx=1": "files, build",
+	} {
+		put(t, dir, "script/plugin.toml", 0o600, `command = ["./run.sh"]`, line)
+		if f := Look(dir, "script"); f.Err == nil || !strings.Contains(f.Err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, f.Err, want)
 		}
 	}
 }

@@ -300,7 +300,7 @@ func (p *Plugin) Run(ctx context.Context) {
 // settle unless somebody writes it.
 func (p *Plugin) first(ctx context.Context) {
 	found := plugindir.Look(p.cfg.Dir, p.cfg.Name)
-	p.seen = plugindir.Fingerprint(found.Root)
+	p.seen = found.Fingerprint()
 	b, err := p.stage()
 	if err != nil {
 		if errors.Is(err, plugindir.ErrBusy) {
@@ -315,10 +315,7 @@ func (p *Plugin) first(ctx context.Context) {
 // look starts what has changed in the directory, once it has stopped changing.
 func (p *Plugin) look(ctx context.Context) {
 	found := plugindir.Look(p.cfg.Dir, p.cfg.Name)
-	now := ""
-	if found.Root != "" {
-		now = plugindir.Fingerprint(found.Root)
-	}
+	now := found.Fingerprint()
 	if now == p.seen {
 		p.changing = ""
 		return
