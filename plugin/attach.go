@@ -30,12 +30,13 @@ func serveAttached(path string, handlers []Handler) int {
 		logger.Error("plugin cannot serve", "error", err)
 		return 1
 	}
-	listener, err := attach.Listen(path)
+	token := stream.NewToken()
+	listener, err := attach.Listen(path, token)
 	if err != nil {
 		logger.Error("plugin cannot wait for a host", attach.Env, path, "error", err)
 		return 1
 	}
-	gs := grpc.NewServer(stream.ServerOptions(stream.MaxMessage(attachedMaxPayload), "")...)
+	gs := grpc.NewServer(stream.ServerOptions(stream.MaxMessage(attachedMaxPayload), token)...)
 	proto.RegisterHandlerServer(gs, server)
 	checks := health.NewServer()
 	checks.SetServingStatus(goplugin.GRPCServiceName, grpc_health_v1.HealthCheckResponse_SERVING)

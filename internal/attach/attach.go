@@ -65,10 +65,13 @@ func prepare(path string) error {
 	return nil
 }
 
+// tokenFile is where the plugin leaves its token for the host, beside the socket.
+func tokenFile(path string) string { return path + ".token" }
+
 // Listen is the plugin's end. The listener hands out connections of this user
-// alone; closing it removes the socket. It is an error if another process
-// listens there.
-func Listen(path string) (net.Listener, error) {
+// alone; closing it removes the socket. Who dials gets the token. It is an error
+// if another process listens there.
+func Listen(path, token string) (net.Listener, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
 	}
@@ -80,6 +83,13 @@ func Listen(path string) (net.Listener, error) {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
+	}
+	tmp := tokenFile(path) + ".tmp"
+	if err := os.WriteFile(tmp, []byte(token), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp, tokenFile(path)); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -104,23 +114,36 @@ func (l listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Dial is the host's end. It returns the number of the process that listens, 0
-// where the system does not tell. [Absent] tells whether an error only means that
-// nobody listens yet.
-func Dial(ctx context.Context, path string) (net.Conn, int, error) {
+// A Conn is a connection to a plugin that listens.
+type Conn struct {
+	net.Conn
+	// PID is the number of the process that listens, 0 where the system does not
+	// tell.
+	PID int
+	// Token is what it wants to see with every call. It is a secret.
+	Token string
+}
+
+// Dial is the host's end. [Absent] tells whether an error only means that nobody
+// listens yet.
+func Dial(ctx context.Context, path string) (Conn, error) {
 	if err := prepare(path); err != nil {
-		return nil, 0, err
+		return Conn{}, err
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, 0, err
+		return Conn{}, err
 	}
 	pid, err := peer(conn.(*net.UnixConn))
 	if err != nil {
-		return nil, 0, errors.Join(err, conn.Close())
+		return Conn{}, errors.Join(err, conn.Close())
 	}
-	return conn, pid, nil
+	token, err := os.ReadFile(tokenFile(path))
+	if err != nil {
+		return Conn{}, errors.Join(err, conn.Close())
+	}
+	return Conn{conn, pid, string(token)}, nil
 }
 
 // Absent tells whether Dial failed because nobody listens.

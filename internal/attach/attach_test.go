@@ -24,15 +24,15 @@ func TestMeet(t *testing.T) {
 	if other, err := Path("elsewhere/plugins", "price"); err != nil || other == path {
 		t.Errorf("another host's is the same: %s, %v", other, err)
 	}
-	if _, _, err := Dial(t.Context(), path); !Absent(err) {
+	if _, err := Dial(t.Context(), path); !Absent(err) {
 		t.Errorf("before anybody listens: %v", err)
 	}
 
-	l, err := Listen(path)
+	l, err := Listen(path, "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another process listens") {
+	if _, err := Listen(path, "secret"); err == nil || !strings.Contains(err.Error(), "another process listens") {
 		t.Errorf("a second plugin: %v", err)
 	}
 	// Leaving the socket behind, as one that is killed does.
@@ -46,11 +46,11 @@ func TestMeet(t *testing.T) {
 	if err := os.Rename(left, path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Dial(t.Context(), path); !Absent(err) {
+	if _, err := Dial(t.Context(), path); !Absent(err) {
 		t.Errorf("after a plugin was killed: %v", err)
 	}
 
-	if l, err = Listen(path); err != nil {
+	if l, err = Listen(path, "secret"); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
@@ -62,13 +62,16 @@ func TestMeet(t *testing.T) {
 		}
 		accepted <- err
 	}()
-	conn, pid, err := Dial(t.Context(), path)
+	conn, err := Dial(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if runtime.GOOS == "linux" && pid != os.Getpid() {
-		t.Errorf("process %d listens, want %d", pid, os.Getpid())
+	if runtime.GOOS == "linux" && conn.PID != os.Getpid() {
+		t.Errorf("process %d listens, want %d", conn.PID, os.Getpid())
+	}
+	if info, err := os.Stat(path + ".token"); err != nil || info.Mode().Perm() != 0o600 || conn.Token != "secret" {
+		t.Errorf("token %q (%v, %v)", conn.Token, info.Mode(), err)
 	}
 	if err := <-accepted; err != nil {
 		t.Error(err)
@@ -93,11 +96,11 @@ func TestPrivate(t *testing.T) {
 		filepath.Join(open, "p"), filepath.Join(link, "p"), "relative/p",
 		filepath.Join(dir, "private", strings.Repeat("long", 40)),
 	} {
-		if l, err := Listen(path); err == nil {
+		if l, err := Listen(path, "secret"); err == nil {
 			t.Errorf("%s: the plugin listens", path)
 			_ = l.Close()
 		}
-		if _, _, err := Dial(context.Background(), path); err == nil || Absent(err) {
+		if _, err := Dial(context.Background(), path); err == nil || Absent(err) {
 			t.Errorf("%s: the host looks there: %v", path, err)
 		}
 	}

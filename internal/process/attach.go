@@ -25,13 +25,13 @@ type Attached struct {
 // whether an error only means that nobody listens yet. ctx bounds the start
 // alone. After an error, no goroutine is left.
 func Attach(ctx context.Context, cfg Config, path string) (*Attached, error) {
-	first, pid, err := attach.Dial(ctx, path)
+	first, err := attach.Dial(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	p := &Process{cfg: cfg.withDefaults(), over: make(chan struct{})}
 	var used atomic.Bool
-	p.conn, err = grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), ""),
+	p.conn, err = grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(p.cfg.MaxPayload), first.Token),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			if used.Swap(true) {
@@ -49,7 +49,7 @@ func Attach(ctx context.Context, cfg Config, path string) (*Attached, error) {
 		}
 		return nil, err
 	}
-	return &Attached{p, pid}, nil
+	return &Attached{p, first.PID}, nil
 }
 
 // Instance is the stream to the process.

@@ -46,10 +46,11 @@ func Serve(t testing.TB, handlers ...plugin.Handler) *Plugin {
 	}
 	p.instance = stream.NewInstance(about, maxPayload)
 
+	token := stream.NewToken()
 	listener := bufconn.Listen(64 << 10)
-	gs := grpc.NewServer(append(stream.ServerOptions(stream.MaxMessage(maxPayload), ""), grpc.WaitForHandlers(true))...)
+	gs := grpc.NewServer(append(stream.ServerOptions(stream.MaxMessage(maxPayload), token), grpc.WaitForHandlers(true))...)
 	proto.RegisterHandlerServer(gs, server)
-	conn, err := grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(maxPayload), ""),
+	conn, err := grpc.NewClient("passthrough:plugin", append(stream.DialOptions(stream.MaxMessage(maxPayload), token),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
