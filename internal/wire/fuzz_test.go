@@ -89,6 +89,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		f.Add("t", []byte{}, []byte{}, packed(p))
 	})
 	f.Add("t", []byte(nil), []byte(nil), packed(with(with(requestPairs, "reply_to", "-"), "reply_partition", "-")))
+	f.Add("t", []byte(nil), []byte("sealed"), packed(with(requestPairs, "op", OpPing)))
 	f.Fuzz(func(t *testing.T, topic string, key, value, headers []byte) {
 		m := &sarama.ConsumerMessage{Topic: topic, Key: key, Value: value, Headers: unpacked(headers)}
 		r, err := DecodeRequest(m)
@@ -130,6 +131,7 @@ func FuzzDecodeReply(f *testing.F) {
 		f.Add([]byte("k"), []byte("sealed"), packed(p))
 		f.Add([]byte{}, []byte{}, packed(p))
 	})
+	f.Add([]byte(nil), []byte("sealed"), packed(with(replyPairs, "op", OpPing)))
 	for _, s := range Statuses() {
 		f.Add([]byte(nil), []byte(nil), packed(with(with(replyPairs, "status", string(s)), "plugin", "-")))
 	}

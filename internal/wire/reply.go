@@ -20,6 +20,9 @@ type Reply struct {
 	Plugin string
 	// Key is the Kafka key of the reply. Nil and empty differ.
 	Key []byte
+	// Op is the request's, or empty. It tells those who read the log without a
+	// key; the seal is not bound to it.
+	Op string
 	// Traceparent and Tracestate are the request's, or empty. The seal is not
 	// bound to them.
 	Traceparent string
@@ -42,6 +45,7 @@ type ErrorBody struct {
 // The headers of a reply, in the order in which they are written.
 const (
 	repID = iota
+	repOp
 	repTopic
 	repStatus
 	repAttempt
@@ -53,7 +57,7 @@ const (
 )
 
 var replyNames = [repSlots]string{
-	HeaderRequestID, HeaderTopic, HeaderStatus, HeaderAttempt,
+	HeaderRequestID, HeaderOp, HeaderTopic, HeaderStatus, HeaderAttempt,
 	HeaderDurationMS, HeaderPlugin, HeaderTraceparent, HeaderTracestate,
 }
 
@@ -69,6 +73,8 @@ func replySlot(name []byte) int {
 	switch string(name) {
 	case HeaderRequestID:
 		return repID
+	case HeaderOp:
+		return repOp
 	case HeaderTopic:
 		return repTopic
 	case HeaderStatus:
@@ -113,6 +119,9 @@ func (r *Reply) decode(f *[repSlots]field) error {
 	if !validID(f[repID].value) {
 		return malformed(HeaderRequestID, idProblem)
 	}
+	if f[repOp].present() && string(f[repOp].value) != OpPing {
+		return malformed(HeaderOp, opProblem)
+	}
 	if !validTopic(f[repTopic].value) {
 		return malformed(HeaderTopic, topicProblem)
 	}
@@ -144,6 +153,9 @@ func (r *Reply) decode(f *[repSlots]field) error {
 		}
 	}
 
+	if f[repOp].present() {
+		r.Op = OpPing
+	}
 	r.Attempt = int(attempt)
 	r.Duration = time.Duration(duration) * time.Millisecond
 	texts(
@@ -156,9 +168,12 @@ func (r *Reply) decode(f *[repSlots]field) error {
 // Headers returns r's headers. The names' bytes are shared and not to be
 // written to.
 func (r *Reply) Headers() []sarama.RecordHeader {
-	w := newHeaderWriter(repSlots, len(r.RequestID)+len(r.Topic)+len(r.Status)+len(r.Plugin)+
+	w := newHeaderWriter(repSlots, len(r.RequestID)+len(r.Op)+len(r.Topic)+len(r.Status)+len(r.Plugin)+
 		len(r.Traceparent)+len(r.Tracestate)+2*numberBytes)
 	w.add(nameRequestID, r.RequestID)
+	if r.Op != "" {
+		w.add(nameOp, r.Op)
+	}
 	w.add(nameTopic, r.Topic)
 	w.add(nameStatus, string(r.Status))
 	w.addNumber(nameAttempt, r.attempt())

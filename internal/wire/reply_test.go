@@ -71,6 +71,9 @@ func randomReply(rng *rand.Rand) Reply {
 		Topic: "calculate", RequestID: uuid.NewString(), Status: statuses[rng.IntN(len(statuses))],
 		Attempt: int(rng.Int32()), Duration: time.Duration(rng.Int32()) * time.Millisecond,
 	}
+	if rng.IntN(4) == 0 {
+		r.Op = OpPing
+	}
 	if rng.IntN(2) == 0 {
 		r.Plugin = PluginText("naïve\n", strings.Repeat("1", rng.IntN(300)))
 	}

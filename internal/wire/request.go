@@ -13,6 +13,9 @@ type Request struct {
 	Key []byte
 	// ID is a UUID v4 in its canonical form.
 	ID string
+	// Op is what is asked of the host itself: [OpPing], or empty for a request
+	// to the handler.
+	Op string
 	// ReplyTo is the topic where the requester listens, and ReplyPartition its
 	// partition of it. Empty means that nobody waits; ReplyPartition is then
 	// 0 and not on the wire.
@@ -54,6 +57,7 @@ var requestNames = [reqSlots]string{
 // Names as bytes, shared by all records; sarama only reads them.
 var (
 	nameRequestID      = []byte(HeaderRequestID)
+	nameOp             = []byte(HeaderOp)
 	nameReplyTo        = []byte(HeaderReplyTo)
 	nameReplyPartition = []byte(HeaderReplyPartition)
 	nameTimeoutMS      = []byte(HeaderTimeoutMS)
@@ -112,8 +116,8 @@ func (r *Request) decode(f *[reqSlots]field) error {
 	if !validID(f[reqID].value) {
 		return malformed(HeaderRequestID, idProblem)
 	}
-	if f[reqOp].present() {
-		return malformed(HeaderOp, "is unknown")
+	if f[reqOp].present() && string(f[reqOp].value) != OpPing {
+		return malformed(HeaderOp, opProblem)
 	}
 	timeout, ok := parseDecimal(f[reqTimeoutMS].value, maxTimeoutMS)
 	if !ok || timeout == 0 {
@@ -141,6 +145,9 @@ func (r *Request) decode(f *[reqSlots]field) error {
 		}
 	}
 
+	if f[reqOp].present() {
+		r.Op = OpPing
+	}
 	r.Timeout = time.Duration(timeout) * time.Millisecond
 	r.Sent = time.UnixMilli(sent)
 	r.ReplyPartition = int32(partition)
@@ -194,6 +201,8 @@ func (r *Request) validate() error {
 		return malformed("the request topic", topicProblem)
 	case !ValidID(r.ID):
 		return malformed(HeaderRequestID, idProblem)
+	case r.Op != "" && r.Op != OpPing:
+		return malformed(HeaderOp, opProblem)
 	case r.Timeout < time.Millisecond || r.Timeout > MaxTimeout:
 		return malformed(HeaderTimeoutMS, timeoutProblem)
 	case r.Sent.UnixMilli() != r.sentMS():
@@ -215,8 +224,11 @@ func (r *Request) validate() error {
 // Headers returns r's headers and then extra, which are the caller's: they must
 // not have names of ours. The names' bytes are shared and not to be written to.
 func (r *Request) Headers(extra ...sarama.RecordHeader) []sarama.RecordHeader {
-	w := newHeaderWriter(reqSlots+len(extra), len(r.ID)+len(r.ReplyTo)+len(r.Traceparent)+len(r.Tracestate)+3*numberBytes)
+	w := newHeaderWriter(reqSlots+len(extra), len(r.ID)+len(r.Op)+len(r.ReplyTo)+len(r.Traceparent)+len(r.Tracestate)+3*numberBytes)
 	w.add(nameRequestID, r.ID)
+	if r.Op != "" {
+		w.add(nameOp, r.Op)
+	}
 	if r.ReplyTo != "" {
 		w.add(nameReplyTo, r.ReplyTo)
 		w.addNumber(nameReplyPartition, int64(r.ReplyPartition))
@@ -240,7 +252,7 @@ func (r *Request) AppendAbout(dst []byte) []byte {
 	dst = appendField(dst, r.Topic)
 	dst = appendField(dst, r.ID)
 	dst = appendKey(dst, r.Key)
-	dst = appendAbsent(dst) // op
+	dst = appendOptional(dst, r.Op)
 	dst = appendNumber(dst, r.timeoutMS())
 	dst = appendNumber(dst, r.sentMS())
 	if r.ReplyTo == "" {

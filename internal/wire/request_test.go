@@ -43,6 +43,7 @@ func TestDecodeRequestVariants(t *testing.T) {
 	}{
 		{"nobody waits", with(with(requestPairs, "reply_to", "-"), "reply_partition", "-"),
 			func(r Request) bool { return r.ReplyTo == "" && r.ReplyPartition == 0 }},
+		{"a ping", append(slices.Clone(requestPairs), pair{"op", "ping"}), func(r Request) bool { return r.Op == OpPing }},
 		{"partition 0", with(requestPairs, "reply_partition", "0"), func(r Request) bool { return r.ReplyPartition == 0 && r.ReplyTo != "" }},
 		{"last partition", with(requestPairs, "reply_partition", "2147483647"), func(r Request) bool { return r.ReplyPartition == 1<<31-1 }},
 		{"shortest", with(requestPairs, "timeout_ms", "1"), func(r Request) bool { return r.Timeout == time.Millisecond }},
@@ -115,6 +116,9 @@ func randomRequest(rng *rand.Rand) Request {
 		Timeout:     time.Duration(1+rng.Int64N(maxTimeoutMS)) * time.Millisecond,
 		Traceparent: maybe(text(" 0az~-=", maxTrace)), Tracestate: maybe(text(" 0az~-=", maxTrace)), Payload: []byte("sealed"),
 	}
+	if rng.IntN(4) == 0 {
+		r.Op = OpPing
+	}
 	if rng.IntN(2) == 0 {
 		r.ReplyTo, r.ReplyPartition = text(topics, maxTopic), rng.Int32()
 	}
@@ -169,6 +173,7 @@ func TestRequestValidHeaders(t *testing.T) {
 	}{
 		"topic":              {change: func(r *Request) { r.Topic = "a b" }, blames: "the request topic"},
 		"id":                 {change: func(r *Request) { r.ID = "x" }, blames: "request_id"},
+		"op":                 {change: func(r *Request) { r.Op = "cancel" }, blames: "op"},
 		"no timeout":         {change: func(r *Request) { r.Timeout = 0 }, blames: "timeout_ms"},
 		"under 1 ms":         {change: func(r *Request) { r.Timeout = time.Microsecond }, blames: "timeout_ms"},
 		"too long":           {change: func(r *Request) { r.Timeout = MaxTimeout + 1 }, blames: "timeout_ms"},

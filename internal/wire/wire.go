@@ -47,6 +47,10 @@ const (
 	HeaderDLQSHA256      = "dlq_sha256"
 )
 
+// OpPing is the op that asks whether a topic is served. The host answers it by
+// itself: no plugin sees it.
+const OpPing = "ping"
+
 // ErrMalformed is what every error of decoding is. Their texts name the header
 // at fault and never quote a value.
 var ErrMalformed = errors.New("malformed")
@@ -62,6 +66,7 @@ func malformed(header, problem string) error {
 // What several headers can have wrong with them.
 const (
 	idProblem        = "is not a UUID v4 in lower case"
+	opProblem        = "is unknown"
 	topicProblem     = "is not the name of a topic"
 	partitionProblem = "is not the number of a partition"
 	timeoutProblem   = "is not a whole number of 1 to 86400000"
