@@ -19,6 +19,7 @@ const (
 	DefaultClientID        = "rrhost"
 	DefaultReplyTopic      = "rr.replies"
 	DefaultReplyPartitions = 16
+	DefaultControlTopic    = "rr.control"
 	DefaultPartitions      = 4
 	DefaultConcurrency     = 64
 	DefaultMaxAttempts     = 2
@@ -31,6 +32,11 @@ const (
 	// response. With seal and headers it stays under what a broker with default
 	// settings accepts (1,048,588 bytes a batch).
 	DefaultMaxPayload = 1_000_000
+
+	// MaxMaxPayload is the largest that max_payload may be. A record that large
+	// still fits into one request of Kafka's protocol, which brokers bound to
+	// 100 MiB unless told.
+	MaxMaxPayload = 64 << 20
 
 	// DefaultMaxInflightBytes bounds the payload bytes a host holds.
 	DefaultMaxInflightBytes = 64 << 20
@@ -45,6 +51,7 @@ type Config struct {
 	Encryption Encryption
 	Topics     []Topic // [[topic]]
 	Replies    Replies
+	Discovery  Discovery
 	Audit      Audit
 	Plugins    Plugins
 	// Plugin holds the [plugin.NAME] sections, by plugin name.
@@ -170,6 +177,17 @@ type Replies struct {
 	// Topic alone.
 	Allow []string
 }
+
+// Discovery is the [discovery] section: how requesters learn what hosts serve.
+type Discovery struct {
+	// Topic is the control topic: each host writes there what it serves. "off"
+	// means that it does not; then `rrclient topics`, `rrclient describe` and
+	// client.WithFailFast have nothing to read.
+	Topic string
+}
+
+// On tells whether there is a control topic.
+func (d Discovery) On() bool { return d.Topic != "off" }
 
 // Audit is the [audit] section.
 type Audit struct {

@@ -15,6 +15,7 @@ func (c *Config) check(f *faults) {
 	c.checkKafka(f)
 	c.checkTopics(f)
 	c.checkReplies(f)
+	c.checkDiscovery(f)
 	c.checkAudit(f)
 	c.checkPlugins(f)
 	c.checkEmbedded(f)
@@ -74,6 +75,17 @@ func (c *Config) checkTopics(f *faults) {
 func (c *Config) checkReplies(f *faults) {
 	if !slices.Contains(c.Replies.Allow, c.Replies.Topic) && !f.has("replies.topic") && !f.has("replies.allow") {
 		f.report("replies.allow", fmt.Sprintf("lacks the reply topic %q", c.Replies.Topic), "list it too")
+	}
+}
+
+func (c *Config) checkDiscovery(f *faults) {
+	const at = "discovery.topic"
+	name := c.Discovery.Topic
+	if slices.ContainsFunc(c.Topics, func(t Topic) bool { return t.Name == name }) {
+		f.report(at, fmt.Sprintf("%q is a request topic", name), "write another name")
+	}
+	if name == c.Replies.Topic || slices.Contains(c.Replies.Allow, name) {
+		f.report(at, fmt.Sprintf("%q is a reply topic", name), "write another name")
 	}
 }
 
@@ -145,6 +157,9 @@ func (c *Config) checkEmbedded(f *faults) {
 
 func (c *Config) checkHost(f *faults) {
 	h := c.Host
+	if h.MaxPayload > MaxMaxPayload {
+		f.report("host.max_payload", formatSize(int64(h.MaxPayload))+" is too large", "write a size up to "+formatSize(MaxMaxPayload))
+	}
 	if h.DrainTimeout >= h.RebalanceTimeout && !f.has("host.rebalance_timeout") {
 		f.report("host.drain_timeout", fmt.Sprintf("%q is not below rebalance_timeout (%q)", short(h.DrainTimeout), short(h.RebalanceTimeout)),
 			"write a shorter one, or a longer rebalance_timeout")

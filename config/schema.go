@@ -21,6 +21,7 @@ func (c *Config) keys() []key {
 		section("encryption", c.Encryption.keys()),
 		sections("topic", &c.Topics, (*Topic).keys),
 		section("replies", c.Replies.keys()),
+		section("discovery", c.Discovery.keys()),
 		section("audit", c.Audit.keys(store)),
 		section("plugins", c.Plugins.keys()),
 		named("plugin", &c.Plugin, pluginName, (*Plugin).keys),
@@ -90,6 +91,10 @@ func (r *Replies) keys() []key {
 		number("partitions", &r.Partitions, DefaultReplyPartitions, 1, maxPartitions),
 		texts("allow", &r.Allow, []string{cmp.Or(r.Topic, DefaultReplyTopic)}, topicName),
 	}
+}
+
+func (d *Discovery) keys() []key {
+	return []key{text("topic", &d.Topic, DefaultControlTopic, topicName)}
 }
 
 func (a *Audit) keys(store string) []key {

@@ -56,11 +56,12 @@ func TestWithDefaults(t *testing.T) {
 		Audit: Audit{Store: "embedded", TTL: 720 * time.Hour, ErrorText: "sealed", Cassandra: Cassandra{
 			LocalDatacenter: "datacenter1", Keyspace: "messaging", Migrate: &yes, Consistency: "LOCAL_QUORUM", Shards: 16, Bucket: 10 * time.Minute,
 		}},
-		Plugins:  Plugins{Dir: "plugins", Store: "data/plugins", Trust: "strict", Verify: "off", StartTimeout: 10 * time.Second},
-		Embedded: EmbeddedBroker{Dir: "data", Listen: "127.0.0.1:19092", Retention: 168 * time.Hour, RetentionBytes: 1 << 30},
-		Host:     Host{DrainTimeout: 20 * time.Second, RebalanceTimeout: time.Minute, MaxInflightBytes: 64 << 20, MaxPayload: 1_000_000},
-		Admin:    Admin{Listen: "127.0.0.1:9464"},
-		Log:      Log{Level: "info", Format: "text"},
+		Plugins:   Plugins{Dir: "plugins", Store: "data/plugins", Trust: "strict", Verify: "off", StartTimeout: 10 * time.Second},
+		Embedded:  EmbeddedBroker{Dir: "data", Listen: "127.0.0.1:19092", Retention: 168 * time.Hour, RetentionBytes: 1 << 30},
+		Discovery: Discovery{Topic: "rr.control"},
+		Host:      Host{DrainTimeout: 20 * time.Second, RebalanceTimeout: time.Minute, MaxInflightBytes: 64 << 20, MaxPayload: 1_000_000},
+		Admin:     Admin{Listen: "127.0.0.1:9464"},
+		Log:       Log{Level: "info", Format: "text"},
 	}
 	written := Config{Topics: []Topic{{Name: "a"}}, Replies: Replies{Topic: "r"}}
 	got := written.WithDefaults()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/IBM/sarama"
 
@@ -20,8 +21,9 @@ type Finding struct {
 	Mend string
 }
 
-// CheckTopics looks at the topics of cfg as they are. Every topic has at least
-// one finding. A missing topic is fine where a host creates it.
+// CheckTopics looks at the topics of cfg as they are, and at what else bounds a
+// payload that is larger than the default. Every topic has at least one finding.
+// A missing topic is fine where a host creates it.
 func CheckTopics(ctx context.Context, cfg config.Config) ([]Finding, error) {
 	cfg = cfg.WithDefaults()
 	admin, err := newAdmin(cfg)
@@ -67,7 +69,11 @@ func CheckTopics(ctx context.Context, cfg config.Config) ([]Finding, error) {
 		}
 		all = append(all, t.findings...)
 	}
-	return all, nil
+	limits, err := checkLimits(admin, cfg)
+	if err != nil {
+		return all, fmt.Errorf("check limits: %w", err)
+	}
+	return append(all, limits...), nil
 }
 
 // topicCheck collects the findings of one topic.
@@ -123,6 +129,18 @@ func (t *topicCheck) partitions(m *sarama.TopicMetadata) {
 	}
 }
 
+// cleanup looks at how the topic forgets.
+func (t *topicCheck) cleanup(policy string, alter func(string) string) {
+	compacted := strings.Contains(policy, "compact")
+	switch {
+	case policy == "":
+	case t.spec.Role == RoleControl && !compacted:
+		t.bad("cleanup.policy is "+policy+": what hosts have announced piles up, and is slow to read", alter("cleanup.policy=[compact,delete]"))
+	case t.spec.Role != RoleControl && policy != "delete":
+		t.bad("cleanup.policy is "+policy+": records with the same key would be dropped", alter("cleanup.policy=delete"))
+	}
+}
+
 // settings looks at those that lose, expire or refuse records.
 func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
 	found, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: t.spec.Name}}, sarama.DescribeConfigsOptions{})
@@ -130,6 +148,7 @@ func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
 		return err
 	}
 	value := map[string]string{}
+	limitOf := ""
 	for _, f := range found {
 		switch f.ErrorCode {
 		case sarama.ErrNoError:
@@ -141,6 +160,12 @@ func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
 		}
 		for _, e := range f.Configs {
 			value[e.Name] = e.Value
+			if e.Name != "max.message.bytes" {
+				continue
+			}
+			if limitOf = "max.message.bytes"; e.Source != sarama.SourceTopic {
+				limitOf += ", from the broker's message.max.bytes,"
+			}
 		}
 	}
 	alter := func(setting string) string {
@@ -149,12 +174,13 @@ func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
 	if v := value["message.timestamp.type"]; v != "" && v != "LogAppendTime" {
 		t.bad("message.timestamp.type is "+v+": deadlines then count on the requesters' clocks", alter("message.timestamp.type=LogAppendTime"))
 	}
-	if v := value["cleanup.policy"]; v != "" && v != "delete" {
-		t.bad("cleanup.policy is "+v+": records with the same key would be dropped", alter("cleanup.policy=delete"))
+	t.cleanup(value["cleanup.policy"], alter)
+	limit := brokerLimit
+	if v, err := strconv.Atoi(t.spec.Configs["max.message.bytes"]); err == nil {
+		limit = v
 	}
-	limit := MaxRecord(t.cfg)
 	if v, err := strconv.Atoi(value["max.message.bytes"]); err == nil && v < limit {
-		t.bad(fmt.Sprintf("max.message.bytes is %d, host.max_payload needs %d", v, limit), alter("max.message.bytes="+strconv.Itoa(limit))+", or lower host.max_payload")
+		t.bad(fmt.Sprintf("%s is %d, host.max_payload needs %d", limitOf, v, limit), alter("max.message.bytes="+strconv.Itoa(limit))+", or lower host.max_payload")
 	}
 	isr, err := strconv.Atoi(value["min.insync.replicas"])
 	switch {

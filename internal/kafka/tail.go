@@ -21,12 +21,14 @@ const (
 	rereadAtMost = 10_000
 )
 
-// Tail reads one partition of a topic from its end on, without a consumer
-// group. It outlives leader changes and a log that was trimmed under it.
+// Tail reads one partition of a topic on and on, without a consumer group. It
+// outlives leader changes and a log that was trimmed under it.
 type Tail struct {
 	topic        string
 	partition    int32
 	next         int64 // the offset to read next; Run's, once it runs
+	begin        int64 // where reading began
+	end          int64 // of the log, when it was opened
 	client       sarama.Client
 	consumer     sarama.Consumer
 	repositioned atomic.Int64
@@ -34,17 +36,27 @@ type Tail struct {
 	mu      sync.Mutex
 	current sarama.PartitionConsumer
 	closed  bool
-	end     chan struct{}
+	ended   chan struct{}
 	errors  sync.WaitGroup // the readers of errors
 
 	closing sync.Once
 	failure error // of closing
 }
 
-// NewTail opens a random partition of topic. When it returns, the position is
-// fixed: every record produced from now on will be read. The caller calls Run
-// once, and Close.
+// NewTail opens a random partition of topic at its end. When it returns, the
+// position is fixed: every record produced from now on will be read. The caller
+// calls Run once, and Close.
 func NewTail(cfg config.Config, topic string) (*Tail, error) {
+	return newTail(cfg, topic, false)
+}
+
+// NewWhole opens partition 0 of topic at its first record. The caller calls Run
+// once, and Close.
+func NewWhole(cfg config.Config, topic string) (*Tail, error) {
+	return newTail(cfg, topic, true)
+}
+
+func newTail(cfg config.Config, topic string, whole bool) (*Tail, error) {
 	c, brokers, err := Base(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read topic %s: %w", topic, err)
@@ -57,15 +69,15 @@ func NewTail(cfg config.Config, topic string) (*Tail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read topic %s: %w", topic, err)
 	}
-	t := &Tail{topic: topic, client: client, end: make(chan struct{})}
-	if err := t.open(); err != nil {
+	t := &Tail{topic: topic, client: client, ended: make(chan struct{})}
+	if err := t.open(whole); err != nil {
 		_ = client.Close()
 		return nil, fmt.Errorf("read topic %s: %w", topic, err)
 	}
 	return t, nil
 }
 
-func (t *Tail) open() error {
+func (t *Tail) open(whole bool) error {
 	partitions, err := t.client.Partitions(t.topic)
 	if err != nil {
 		if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
@@ -73,13 +85,22 @@ func (t *Tail) open() error {
 		}
 		return err
 	}
-	t.partition = partitions[rand.IntN(len(partitions))]
+	if !whole {
+		t.partition = partitions[rand.IntN(len(partitions))]
+	}
 	if t.consumer, err = sarama.NewConsumerFromClient(t.client); err != nil {
 		return err
 	}
-	if t.next, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetNewest); err != nil {
+	if t.end, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetNewest); err != nil {
 		return err
 	}
+	if t.next = t.end; whole {
+		// After the end, so that it is never behind it.
+		if t.next, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetOldest); err != nil {
+			return err
+		}
+	}
+	t.begin = t.next
 	return t.position(t.next)
 }
 
@@ -107,6 +128,12 @@ func (t *Tail) position(offset int64) error {
 // Partition is the partition being read.
 func (t *Tail) Partition() int32 { return t.partition }
 
+// Begin is the offset at which reading begins.
+func (t *Tail) Begin() int64 { return t.begin }
+
+// End is the offset after the last record that there was when t was opened.
+func (t *Tail) End() int64 { return t.end }
+
 // Repositioned is how often the log was trimmed or cut under the reader, so
 // that records may have been missed.
 func (t *Tail) Repositioned() int64 { return t.repositioned.Load() }
@@ -133,7 +160,7 @@ func (t *Tail) Run(each func(*sarama.ConsumerMessage)) {
 func (t *Tail) reopen() bool {
 	for tries := 1; ; tries++ {
 		select {
-		case <-t.end:
+		case <-t.ended:
 			return false
 		default:
 		}
@@ -153,7 +180,7 @@ func (t *Tail) reopen() bool {
 			return true
 		}
 		select {
-		case <-t.end:
+		case <-t.ended:
 			return false
 		case <-time.After(backoff(tries, 50*time.Millisecond, time.Second)):
 		}
@@ -166,7 +193,7 @@ func (t *Tail) Close() error {
 	t.closing.Do(func() {
 		t.mu.Lock()
 		t.closed = true
-		close(t.end)
+		close(t.ended)
 		t.current.AsyncClose()
 		t.mu.Unlock()
 		t.errors.Wait()

@@ -98,6 +98,41 @@ func TestTailIsPositionedWhenOpen(t *testing.T) {
 	}
 }
 
+// The whole of a topic: what is left of it, and what comes.
+func TestWhole(t *testing.T) {
+	c, cfg := broker(t, kfake.SeedTopics(2, "t"))
+	p := producer(t, cfg)
+	write(t, p, 1, "of another partition")
+	write(t, p, 0, "trimmed", "before 1", "before 2")
+	if err := c.DeleteRecords("t", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	tl, err := NewWhole(cfg, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tl.Begin() != 1 || tl.End() != 3 || tl.Partition() != 0 {
+		t.Errorf("partition %d from %d to %d, want 0 from 1 to 3", tl.Partition(), tl.Begin(), tl.End())
+	}
+	write(t, p, 0, "after")
+	var got []string
+	var ran sync.WaitGroup
+	ran.Go(func() {
+		tl.Run(func(m *sarama.ConsumerMessage) {
+			if got = append(got, string(m.Value)); len(got) == 3 {
+				go tl.Close()
+			}
+		})
+	})
+	ran.Wait()
+	if err := tl.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	if !slices.Equal(got, []string{"before 1", "before 2", "after"}) {
+		t.Errorf("read %q", got)
+	}
+}
+
 func TestTailSpreads(t *testing.T) {
 	_, cfg := broker(t, kfake.SeedTopics(4, "t"))
 	seen := map[int32]bool{}

@@ -36,7 +36,28 @@ const (
 	RoleRequest    = "request"
 	RoleReply      = "reply"
 	RoleDeadLetter = "dead-letter"
+	RoleControl    = "control"
 )
+
+// ControlRetention is how long the control topic is kept. What is in there is
+// written again every half minute for as long as it is true.
+const ControlRetention = time.Hour
+
+// controlSettings keep the control topic small, since readers begin at its
+// beginning: of each host its last record, and nothing of those that are gone.
+// The last minutes are left whole, to tell what a host served that has just left.
+func controlSettings() map[string]string {
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	const recent = 3 * time.Minute
+	return map[string]string{
+		"cleanup.policy":            "compact,delete",
+		"retention.ms":              ms(ControlRetention),
+		"segment.ms":                ms(recent),
+		"min.compaction.lag.ms":     ms(recent),
+		"delete.retention.ms":       ms(recent),
+		"min.cleanable.dirty.ratio": "0.1",
+	}
+}
 
 // A TopicSpec is a topic as a host needs it.
 type TopicSpec struct {
@@ -50,7 +71,7 @@ type TopicSpec struct {
 }
 
 // Topics lists what a host with cfg needs: request topics, each with its dead
-// letters, and the reply topic.
+// letters, the reply topic, and the control topic.
 func Topics(cfg config.Config) []TopicSpec {
 	cfg = cfg.WithDefaults()
 	replicas := cfg.Kafka.ReplicationFactor
@@ -87,7 +108,14 @@ func Topics(cfg config.Config) []TopicSpec {
 		}
 		specs = append(specs, spec(t.Name, RoleRequest, partitions), spec(t.Name+".dlq", RoleDeadLetter, 1))
 	}
-	return append(specs, spec(cfg.Replies.Topic, RoleReply, cfg.Replies.Partitions))
+	specs = append(specs, spec(cfg.Replies.Topic, RoleReply, cfg.Replies.Partitions))
+	if cfg.Discovery.On() {
+		control := spec(cfg.Discovery.Topic, RoleControl, 1)
+		maps.Copy(control.Configs, controlSettings())
+		delete(control.Configs, "max.message.bytes") // announcements are small, whatever payloads are
+		specs = append(specs, control)
+	}
+	return specs
 }
 
 // Commands are the kafka-topics.sh lines that create specs, for those who do

@@ -33,13 +33,17 @@ func TestEnsureTopics(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	want := map[string]int{"calculate": 3, "calculate.dlq": 1, "echo": config.DefaultPartitions, "echo.dlq": 1, "rr.replies": 5}
+	want := map[string]int{"calculate": 3, "calculate.dlq": 1, "echo": config.DefaultPartitions, "echo.dlq": 1, "rr.replies": 5, "rr.control": 1}
 	for name, partitions := range want {
 		if got := len(cluster.PartitionInfos(name)); got != partitions {
 			t.Errorf("topic %s has %d partitions, want %d", name, got, partitions)
 		}
 		configs := cluster.TopicInfo(name).Configs
-		for key, value := range map[string]string{"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete", "compression.type": "uncompressed"} {
+		cleanup := "delete"
+		if name == "rr.control" {
+			cleanup = "compact,delete"
+		}
+		for key, value := range map[string]string{"message.timestamp.type": "LogAppendTime", "cleanup.policy": cleanup, "compression.type": "uncompressed"} {
 			if v := configs[key]; v == nil || *v != value {
 				t.Errorf("topic %s: %s is %v, want %s", name, key, v, value)
 			}
@@ -51,7 +55,7 @@ func TestEnsureTopics(t *testing.T) {
 }
 
 func TestEnsureTopicsForbidden(t *testing.T) {
-	_, cfg := broker(t, kfake.SeedTopics(3, "calculate", "calculate.dlq", "rr.replies"))
+	_, cfg := broker(t, kfake.SeedTopics(3, "calculate", "calculate.dlq", "rr.replies", "rr.control"))
 	no := false
 	cfg = withTopics(cfg)
 	cfg.Kafka.CreateTopics = &no

@@ -60,7 +60,7 @@ func Start(cfg config.Config, logger hclog.Logger) (*Broker, error) {
 	if b.lock, err = openFolder(dir); err != nil {
 		return nil, err
 	}
-	if err := b.serve(cfg.Embedded, dir, logger); err != nil {
+	if err := b.serve(cfg, dir, logger); err != nil {
 		return nil, errors.Join(err, b.lock.Close())
 	}
 
@@ -82,7 +82,7 @@ func Start(cfg config.Config, logger hclog.Logger) (*Broker, error) {
 }
 
 // serve starts kfake on the locked folder.
-func (b *Broker) serve(cfg config.EmbeddedBroker, dir string, logger hclog.Logger) error {
+func (b *Broker) serve(cfg config.Config, dir string, logger hclog.Logger) error {
 	password, err := openPassword(filepath.Join(dir, kafka.PasswordFile))
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (b *Broker) serve(cfg config.EmbeddedBroker, dir string, logger hclog.Logge
 	if err := remove(filepath.Join(log, "sasl.json")); err != nil {
 		return err
 	}
-	if b.listener, err = listen(cfg.Listen); err != nil {
+	if b.listener, err = listen(cfg.Embedded.Listen); err != nil {
 		return err
 	}
 	b.cluster, err = kfake.NewCluster(
@@ -104,7 +104,7 @@ func (b *Broker) serve(cfg config.EmbeddedBroker, dir string, logger hclog.Logge
 		kfake.EnableSASL(),
 		kfake.Superuser("SCRAM-SHA-256", kafka.EmbeddedUser, password),
 		kfake.BrokerConfigs(map[string]string{
-			"log.segment.bytes": strconv.FormatInt(segmentBytes(cfg.RetentionBytes), 10),
+			"log.segment.bytes": strconv.FormatInt(segmentBytes(cfg.Embedded.RetentionBytes), 10),
 			// kfake's own retention and compaction: in ten years.
 			"log.cleaner.backoff.ms": strconv.FormatInt((10 * 365 * 24 * time.Hour).Milliseconds(), 10),
 			// A group that was away for longer than the log is kept goes on
@@ -120,8 +120,9 @@ func (b *Broker) serve(cfg config.EmbeddedBroker, dir string, logger hclog.Logge
 	b.trimmer = &trimmer{
 		cluster:   b.cluster,
 		dir:       filepath.Join(log, "partitions"),
-		retention: cfg.Retention,
-		bytes:     cfg.RetentionBytes,
+		retention: cfg.Embedded.Retention,
+		bytes:     cfg.Embedded.RetentionBytes,
+		control:   cfg.Discovery.Topic,
 		every:     trimEvery,
 		logger:    logger,
 	}

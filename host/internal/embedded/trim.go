@@ -7,6 +7,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"rrhost/internal/kafka"
 )
 
 // trimEvery is the time between two passes of the trimmer. In it, a log may
@@ -33,6 +35,7 @@ type trimmer struct {
 	dir       string // kfake's folder of partitions
 	retention time.Duration
 	bytes     int64         // per topic
+	control   string        // the control topic, which is kept for less time
 	every     time.Duration // between two passes
 	logger    hclog.Logger
 }
@@ -61,8 +64,12 @@ func (t *trimmer) pass(now time.Time) {
 	}
 	for topic, logs := range topics {
 		starts := oldestWithin(logs, t.bytes)
+		oldest := now.Add(-t.retention)
+		if topic == t.control { // its readers begin at its beginning
+			oldest = now.Add(-min(t.retention, kafka.ControlRetention))
+		}
 		for i, log := range logs {
-			if err := t.trim(topic, log, starts[i], now.Add(-t.retention)); err != nil {
+			if err := t.trim(topic, log, starts[i], oldest); err != nil {
 				t.logger.Warn("a partition is not trimmed", "topic", topic, "partition", log.partition, "error", err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rrhost/config"
+	"rrhost/internal/kafka"
 )
 
 // Why trimming is our own. Should this test fail after an update of kfake, its
@@ -175,6 +176,28 @@ func TestBytesBoundsATopic(t *testing.T) {
 		if b, e := offsets(t, c, "big", partition); b != begin || e != 100 {
 			t.Errorf("partition %d is %d to %d after a restart, want %d to 100", partition, b, e, begin)
 		}
+	}
+}
+
+// The control topic is read from its beginning, so there is little of it.
+func TestControlTopicIsKeptShort(t *testing.T) {
+	cfg := settings(t)
+	b := start(t, &cfg)
+	c := client(t, cfg)
+	old := time.Now().Add(-kafka.ControlRetention - time.Minute)
+	for _, topic := range []string{config.DefaultControlTopic, "other"} {
+		createTopic(t, c, topic, 1, nil)
+		for i := range 3 {
+			produce(t, c, topic, 0, strconv.Itoa(i), old)
+		}
+		produce(t, c, topic, 0, "new", time.Now())
+	}
+	b.trimmer.pass(time.Now())
+	if begin, end := offsets(t, c, config.DefaultControlTopic, 0); begin != 3 || end != 4 {
+		t.Errorf("the control topic is %d to %d, want 3 to 4", begin, end)
+	}
+	if begin, end := offsets(t, c, "other", 0); begin != 0 || end != 4 {
+		t.Errorf("the other topic is %d to %d, want 0 to 4", begin, end)
 	}
 }
 
