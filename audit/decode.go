@@ -46,10 +46,14 @@ func (d *decoder) topics() []string {
 // serves says whether requests of topic are ours.
 func (d *decoder) serves(topic string) bool { return d.kinds[topic] == trail.Request }
 
-// row makes a row of a record, without its Time. It returns false for a reply
-// to a request that isn't ours: other hosts share the reply topic. What cannot
-// be read is a row too, of its place and status.
+// row makes a row of a record, without its Time. It returns false for a ping and
+// its answer, which no handler sees, and for a reply to a request that isn't ours:
+// other hosts share the reply topic. What cannot be read is a row too, of its
+// place and status.
 func (d *decoder) row(m *sarama.ConsumerMessage) (trail.Row, bool) {
+	if op, _ := headerOf(m.Headers, wire.HeaderOp); op == wire.OpPing && d.kinds[m.Topic] != trail.DeadLetter {
+		return trail.Row{}, false
+	}
 	r := trail.Row{
 		Type: d.kinds[m.Topic], Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, RecordTime: m.Timestamp.UTC(),
 	}
@@ -111,7 +115,8 @@ func deadLetter(r *trail.Row, m *sarama.ConsumerMessage) error {
 	}
 	r.RequestTopic, r.Status, r.Error = l.Topic, string(l.Reason), string(l.Reason)
 	whole := &sarama.ConsumerMessage{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Key, Value: l.Value, Headers: l.Headers}
-	if !l.Whole || request(r, whole) != nil {
+	op, _ := headerOf(l.Headers, wire.HeaderOp) // which a row has no place for, and its seal is bound to
+	if !l.Whole || op != "" || request(r, whole) != nil {
 		r.RequestID = string(wire.RequestIDOf(l.Headers)) // what is in it stays in Kafka
 	}
 	return nil

@@ -324,6 +324,21 @@ func TestForeignRepliesAreLeftOut(t *testing.T) {
 	}
 }
 
+// A ping asks nothing of a handler: neither it nor its answer is in the trail.
+func TestPingsAreLeftOut(t *testing.T) {
+	b := newBench(t)
+	q, p, _ := b.exchange(0)
+	ping := wire.Request{Topic: "echo", ID: uuid.NewString(), Op: wire.OpPing, ReplyTo: "rr.replies", Timeout: time.Second, Sent: time.Now(), Payload: []byte("x")}
+	pong := wire.Reply{Topic: "echo", RequestID: ping.ID, Op: wire.OpPing, Status: wire.StatusOK, Payload: []byte("x")}
+	b.run()
+	b.produce(record("echo", 0, ping.Headers(), ping.Payload), q, record("rr.replies", 1, pong.Headers(), pong.Payload), p)
+	b.caughtUp(9)
+	b.sameAsLog(b.stored(), q, p)
+	if s := b.in.Stats(); s.Foreign != 2 {
+		t.Errorf("stats = %+v", s)
+	}
+}
+
 func TestPoisonIsStoredByItsPlace(t *testing.T) {
 	b := newBench(t)
 	bomb := &kgo.Record{Topic: "echo", Partition: 1}

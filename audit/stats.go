@@ -14,7 +14,8 @@ type Stats struct {
 	Gaps uint64
 	// Malformed is how many of Rows could not be read.
 	Malformed uint64
-	// Foreign are replies to other hosts' requests, which are not stored.
+	// Foreign are replies to other hosts' requests, and pings with their
+	// answers, which are not stored.
 	Foreign uint64
 	// Partitions are those that this ingester has claimed.
 	Partitions []PartitionStats

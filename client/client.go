@@ -12,7 +12,7 @@
 //
 // How far sarama may unpack a batch is one number for the process, which is the
 // program's to set and not this package's: sarama.MaxDecompressedBatchSize.
-// rrclient sets 64 MiB.
+// rrclient sets 80 MiB.
 package client
 
 import (
@@ -41,6 +41,9 @@ type Request struct {
 	// Payload is what the handler gets: JSON, unless its author says
 	// otherwise.
 	Payload []byte
+	// Ping asks the host itself, which answers for the handler; Payload is
+	// empty then. See [Client.Ping].
+	Ping bool
 	// Timeout is how long the caller waits for the reply. Zero: the client's
 	// default. An earlier deadline of the context counts.
 	Timeout time.Duration

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"rrhost/internal/kafka"
 	"rrhost/internal/wire"
 )
 
@@ -35,6 +36,12 @@ var (
 	// ErrTooLarge is wrapped by the [SendError] of a request that is larger
 	// than allowed. It was not sent.
 	ErrTooLarge = errors.New("request is too large")
+	// ErrNoTopic is wrapped by the [SendError] of a request to a topic that
+	// does not exist. It was not sent.
+	ErrNoTopic = kafka.ErrNoTopic
+	// ErrNotServed is wrapped by the [SendError] of a request to a topic that no
+	// host has announced, see [WithFailFast]. It was not sent.
+	ErrNotServed = errors.New("no host has announced topic")
 	// ErrMalformed is wrapped by the [SendError] of a request that a host would
 	// refuse as malformed. It was not sent.
 	ErrMalformed = wire.ErrMalformed
@@ -120,7 +127,8 @@ func (e *RejectedError) Error() string {
 }
 
 // A SendError means that Kafka did not acknowledge the request. Unless it wraps
-// [ErrTooLarge] or [ErrMalformed] it may have been written all the same.
+// [ErrTooLarge], [ErrMalformed], [ErrNoTopic] or [ErrNotServed] it may have been
+// written all the same.
 type SendError struct {
 	RequestID string
 	Topic     string

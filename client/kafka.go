@@ -28,17 +28,20 @@ var errBusy = errors.New("a call with this request id is under way")
 // It listens on one partition of the shared reply topic, which its requests
 // name, and drops what it did not ask for. It is in no consumer group.
 type transport struct {
-	ring       *envelope.Ring
-	replyTopic string
-	timeout    time.Duration
-	maxPayload int
-	maxRecord  int
+	ring         *envelope.Ring
+	replyTopic   string
+	controlTopic string // empty: there is none
+	timeout      time.Duration
+	maxPayload   int
+	maxRecord    int
 
 	producer producer
 	replies  *kafka.Tail
 	pending  *pending
 	unacked  chan struct{}
-	about    []byte // the reader's, used again
+	topics   existing
+	serving  *serving // nil: calls do not fail fast
+	about    []byte   // the reader's, used again
 
 	foreign, duplicate, late, forged atomic.Int64
 
@@ -50,6 +53,7 @@ type transport struct {
 // producer is a [kafka.Producer].
 type producer interface {
 	Send(m *sarama.ProducerMessage, waiting int, done func(kafka.Ack, error))
+	CheckTopic(topic string) error
 	Close() error
 }
 
@@ -68,7 +72,7 @@ func Open(ctx context.Context, cfg config.Config, opts ...Option) (*Client, erro
 	}
 	result := make(chan opened, 1)
 	go func() {
-		t, err := open(cfg.WithDefaults(), o)
+		t, err := open(ctx, cfg.WithDefaults(), o)
 		result <- opened{t, err}
 	}()
 	select {
@@ -87,7 +91,7 @@ func Open(ctx context.Context, cfg config.Config, opts ...Option) (*Client, erro
 	}
 }
 
-func open(cfg config.Config, o options) (*transport, error) {
+func open(ctx context.Context, cfg config.Config, o options) (*transport, error) {
 	ring, err := cfg.Ring()
 	if err != nil {
 		return nil, err
@@ -107,6 +111,15 @@ func open(cfg config.Config, o options) (*transport, error) {
 	if t.producer, err = kafka.NewProducer(cfg); err != nil {
 		_ = t.replies.Close()
 		return nil, err
+	}
+	t.topics.check = t.producer.CheckTopic
+	if cfg.Discovery.On() {
+		t.controlTopic = cfg.Discovery.Topic
+	}
+	if o.failFast {
+		if t.serving, err = openServing(ctx, cfg); err != nil {
+			return nil, errors.Join(err, t.producer.Close(), t.replies.Close())
+		}
 	}
 	t.reader.Go(func() { t.replies.Run(t.receive) })
 	return t, nil
@@ -145,6 +158,12 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 		}
 	}
 	m, err := t.message(r, timeout, start)
+	if err == nil {
+		err = t.serving.check(r.Topic)
+	}
+	if err == nil {
+		err = t.topics.find(ctx, start.Add(timeout), r.Topic)
+	}
 	c := &call{topic: r.Topic, outcome: make(chan outcome, 1)}
 	var waiting int
 	if err == nil {
@@ -229,7 +248,7 @@ func (t *transport) Stats() Stats {
 func (t *transport) Close() error {
 	t.closing.Do(func() {
 		t.pending.close()
-		t.failure = errors.Join(t.producer.Close(), t.replies.Close())
+		t.failure = errors.Join(t.producer.Close(), t.replies.Close(), t.serving.close())
 		t.reader.Wait()
 	})
 	return t.failure

@@ -21,8 +21,14 @@ func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*
 	if err != nil {
 		return nil, err
 	}
+	op := ""
+	if r.Ping {
+		if op = wire.OpPing; len(r.Payload) > 0 {
+			return nil, fmt.Errorf("%w: a ping has no payload", ErrMalformed)
+		}
+	}
 	req := wire.Request{
-		Topic: r.Topic, Key: r.Key, ID: r.ID,
+		Topic: r.Topic, Key: r.Key, ID: r.ID, Op: op,
 		ReplyTo: t.replyTopic, ReplyPartition: t.replies.Partition(),
 		// What is below a millisecond waits for one.
 		Timeout: max(timeout, time.Millisecond), Sent: now,
@@ -54,6 +60,8 @@ func (t *transport) headers(req *wire.Request, extra []sarama.RecordHeader) ([]s
 		return nil, fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, req.Topic, strings.TrimSuffix(req.Topic, wire.DeadLetterSuffix))
 	case req.Topic == t.replyTopic:
 		return nil, fmt.Errorf("%w: %s is for replies", ErrMalformed, req.Topic)
+	case req.Topic == t.controlTopic:
+		return nil, fmt.Errorf("%w: %s is for what hosts announce", ErrMalformed, req.Topic)
 	case req.Timeout > wire.MaxTimeout:
 		return nil, fmt.Errorf("%w: the timeout of %s is above %s, the most that a requester may wait", ErrMalformed, req.Timeout, wire.MaxTimeout)
 	}

@@ -5,11 +5,29 @@ import "time"
 // An Option changes what [Open] makes.
 type Option func(*options)
 
-type options struct{ timeout time.Duration }
+type options struct {
+	timeout  time.Duration
+	failFast bool
+}
 
 // WithDefaultTimeout is how long calls wait that do not say. Default: 30 s.
 func WithDefaultTimeout(d time.Duration) Option {
 	return func(o *options) { o.timeout = d }
+}
+
+// WithFailFast makes calls to a topic that no host serves fail at once, with
+// [ErrNotServed], rather than after their timeout. The client then follows what
+// hosts announce on the control topic: it reads all of that before [Open]
+// returns, and Open fails if it cannot.
+//
+// A topic counts as served until 90 s after it was last announced, so that the
+// restart of its only host fails no call. For what was announced before Open,
+// this process's clock is compared with the broker's: they have to agree within a
+// minute. Announcements are not sealed: who may write to the control topic can
+// make a topic look served, so that calls wait for their timeout as without this
+// option, but not make a served one look deserted.
+func WithFailFast() Option {
+	return func(o *options) { o.failFast = true }
 }
 
 // A CallOption changes one call.

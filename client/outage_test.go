@@ -115,7 +115,7 @@ func TestCallToUnknownTopic(t *testing.T) {
 	c := open1(t, cfg)
 	_, err := Call[total](t.Context(), c, "nowhere", sum{})
 	var send *SendError
-	if !errors.As(err, &send) || !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if !errors.As(err, &send) || !errors.Is(err, ErrNoTopic) {
 		t.Fatalf("Call = %#v", err)
 	}
 	mentions(t, err, "nowhere", send.RequestID, "hint")

@@ -31,6 +31,7 @@ type flow struct {
 	writer   *reply.Writer
 	allowed  func(topic string, partition int32) bool // as an address for replies
 	answered func(Answered)                           // for developers; nil: nobody is
+	pong     func(*topic) []byte                      // the answer to a ping
 	logger   hclog.Logger
 	inflight atomic.Int64
 }
@@ -38,6 +39,7 @@ type flow struct {
 // A topic is a [[topic]] with what serves it.
 type topic struct {
 	config.Topic
+	server  *server
 	lane    *dispatch.Lane
 	metrics *admin.TopicMetrics
 	log     *rate.Limiter // of failed requests
@@ -88,6 +90,10 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 		}})
 		return r
 	}
+	if r.wire.Op == wire.OpPing {
+		r.answerPing()
+		return r
+	}
 	r.job = r.topic.lane.Start(dispatch.Request{
 		Info: handler.Info{
 			RequestID: r.wire.ID, Topic: r.wire.Topic, Redelivered: m.Redelivered,
@@ -98,6 +104,17 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 		MaxAttempts: r.topic.MaxAttempts,
 	}, r.finish)
 	return r
+}
+
+// answerPing ends the way of a request to the host itself.
+func (r *request) answerPing() {
+	if !r.begun.Before(r.deadline()) {
+		r.finish(dispatch.Outcome{Status: wire.StatusExpired, Error: wire.ErrorBody{
+			Code: string(wire.StatusExpired), Message: "the ping came too late",
+		}})
+		return
+	}
+	r.finish(dispatch.Outcome{Status: wire.StatusOK, Payload: r.pong(r.topic)})
 }
 
 // open decrypts the payload.
@@ -135,8 +152,10 @@ func (r *request) replied(status wire.Status, err error) {
 		r.drop()
 		return
 	}
-	r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
-	r.tell(status)
+	if r.wire.Op == "" {
+		r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+		r.tell(status)
+	}
 	r.settle()
 }
 

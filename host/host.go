@@ -27,6 +27,7 @@ import (
 	"rrhost/host/internal/intake"
 	"rrhost/host/internal/reply"
 	"rrhost/internal/control"
+	"rrhost/internal/discovery"
 	"rrhost/internal/kafka"
 	"rrhost/internal/plugindir"
 	"rrhost/plugin"
@@ -55,6 +56,8 @@ type Host struct {
 	logger   hclog.Logger
 	servers  []*server
 	store    *plugindir.Store // set by Run; nil: no plugins
+
+	publisher *discovery.Publisher // nil: nothing is announced
 
 	development Development
 
@@ -85,6 +88,9 @@ func New(cfg config.Config, opts ...Option) (*Host, error) {
 	}
 	if h.logger == nil {
 		h.logger = NewLogger(h.cfg.Log)
+	}
+	if h.cfg.Discovery.On() {
+		h.publisher = discovery.NewPublisher()
 	}
 	var err error
 	h.servers, err = assign(h.cfg, h.handlers)
@@ -118,7 +124,7 @@ func (h *Host) checkReady() {
 // returns nil after such an end, and an error where it could not start. It leaves
 // no goroutine and no process behind. It can be called once.
 func (h *Host) Run(ctx context.Context) (err error) {
-	r := &run{Host: h, metrics: admin.NewMetrics()}
+	r := &run{Host: h, self: newIdentity(), metrics: admin.NewMetrics()}
 	if r.flow.ring, err = h.cfg.Ring(); err != nil {
 		return err
 	}
@@ -175,7 +181,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		}
 	}
 	r.wire(producer, group, client)
-	return r.serve(ctx, listener)
+	return r.serve(ctx, producer, listener)
 }
 
 func (h *Host) hasPlugins() bool {
@@ -192,6 +198,7 @@ func closing(err *error, what string, c io.Closer) {
 // A run is one life of a host.
 type run struct {
 	*Host
+	self      identity
 	flow      flow
 	intake    *intake.Intake
 	addresses *addresses
@@ -208,11 +215,12 @@ func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client 
 		MaxPayload: r.cfg.Host.MaxPayload, MaxRecord: kafka.MaxRecord(r.cfg), Logger: r.logger.Named("reply"),
 	})
 	r.flow.allowed, r.flow.answered = r.addresses.allowed, r.development.Answered
+	r.flow.pong = r.pong
 	concurrency := make(map[string]int)
 	for _, s := range r.servers {
 		for _, t := range s.topics {
 			r.flow.topics[t.Name] = &topic{
-				Topic: t, lane: s.lane, metrics: r.metrics.Topic(t.Name), log: rate.NewLimiter(10, 10),
+				Topic: t, server: s, lane: s.lane, metrics: r.metrics.Topic(t.Name), log: rate.NewLimiter(10, 10),
 			}
 			concurrency[t.Name] = t.Concurrency
 		}
@@ -228,13 +236,14 @@ func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client 
 			r.joined = true
 			r.mu.Unlock()
 			r.checkReady()
+			r.changed()
 		},
 	})
 }
 
 // serve runs until ctx is done. The intake ends first, with what runs; then what
 // it needed until then.
-func (r *run) serve(ctx context.Context, listener net.Listener) error {
+func (r *run) serve(ctx context.Context, producer *kafka.Producer, listener net.Listener) error {
 	rest, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -242,6 +251,9 @@ func (r *run) serve(ctx context.Context, listener net.Listener) error {
 
 	r.startServers(rest, &background)
 	background.Go(func() { r.addresses.run(rest) })
+	if r.publisher != nil {
+		background.Go(func() { r.announce(rest, producer) })
+	}
 	if r.ingester != nil {
 		background.Go(func() {
 			if err := r.ingester.Run(rest); err != nil {

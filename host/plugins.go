@@ -149,11 +149,13 @@ type traffic struct {
 }
 
 func (t *traffic) Join(i *supervise.Instance, b plugindir.Build) {
+	defer t.host.changed()
 	t.lane.Up(i, b.Version, t.host.routes(t.server, i.About().Handlers))
 	t.host.settle(t.server)
 }
 
 func (t *traffic) Switch(to []*supervise.Instance, b plugindir.Build) {
+	defer t.host.changed()
 	list := make([]dispatch.Instance, len(to))
 	for n, i := range to {
 		list[n] = i
@@ -168,6 +170,7 @@ func (t *traffic) Drained(i *supervise.Instance) <-chan struct{} { return t.lane
 func (t *traffic) Running(i *supervise.Instance) int { return t.lane.Running(i) }
 
 func (t *traffic) Leave(i *supervise.Instance, cause error) {
+	defer t.host.changed()
 	if i != nil {
 		t.lane.Down(i, causeText(cause))
 		return
@@ -179,6 +182,7 @@ func (t *traffic) Leave(i *supervise.Instance, cause error) {
 }
 
 func (t *traffic) Reject(cause error) {
+	defer t.host.changed()
 	t.lane.Reject(causeText(cause))
 	t.host.settle(t.server)
 }
@@ -193,7 +197,7 @@ func causeText(err error) string {
 func (s *server) handlerInfos() []stream.HandlerInfo {
 	var infos []stream.HandlerInfo
 	for _, h := range s.handlers {
-		infos = append(infos, stream.HandlerInfo{Name: h.Name(), RequestSchema: h.RequestSchema(), ChecksPayload: h.ChecksPayload()})
+		infos = append(infos, stream.HandlerInfo{Name: h.Name(), RequestSchema: h.RequestSchema(), ResponseSchema: h.ResponseSchema(), ChecksPayload: h.ChecksPayload()})
 	}
 	return infos
 }

@@ -13,6 +13,7 @@ import (
 
 	"rrhost/client"
 	"rrhost/config"
+	"rrhost/internal/discovery"
 	"rrhost/internal/handler"
 	"rrhost/internal/wire"
 )
@@ -76,6 +77,10 @@ func (t *transport) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 		defer t.running.Done()
 		defer stop()
 		defer unlink()
+		if r.Ping {
+			replies <- t.pong(r.ID, r.Topic)
+			return
+		}
 		replies <- t.run(work, r.ID, r.Topic, r.Traceparent, r.Tracestate, append([]byte(nil), r.Payload...))
 	}()
 
@@ -99,9 +104,7 @@ func (t *transport) RoundTrip(ctx context.Context, r *client.Request) (*client.R
 func (t *transport) run(ctx context.Context, id, topic, traceparent, tracestate string, payload []byte) *client.Reply {
 	h, ok := t.handlers[topic]
 	if !ok {
-		return failure(id, topic, wire.StatusNoHandler, wire.ErrorBody{
-			Code: string(wire.StatusNoHandler), Message: fmt.Sprintf("no handler is named %q", topic),
-		})
+		return noHandler(id, topic)
 	}
 	res := h.Run(ctx, handler.Info{
 		RequestID: id, Topic: topic, Handler: h.Name(), Attempt: 1,
@@ -117,6 +120,24 @@ func (t *transport) run(ctx context.Context, id, topic, traceparent, tracestate 
 	}
 	reply.Attempt, reply.Duration, reply.Plugin = 1, res.Duration.Truncate(time.Millisecond), "clienttest"
 	return reply
+}
+
+// pong is the host's answer for a handler.
+func (t *transport) pong(id, topic string) *client.Reply {
+	if _, ok := t.handlers[topic]; !ok {
+		return noHandler(id, topic)
+	}
+	text, err := json.Marshal(discovery.Pong{Name: "clienttest", Plugin: "clienttest", State: "ready", Handler: topic})
+	if err != nil { // strings always encode
+		text = []byte(`{}`)
+	}
+	return &client.Reply{RequestID: id, Topic: topic, Status: client.StatusOK, Payload: text}
+}
+
+func noHandler(id, topic string) *client.Reply {
+	return failure(id, topic, wire.StatusNoHandler, wire.ErrorBody{
+		Code: string(wire.StatusNoHandler), Message: fmt.Sprintf("no handler is named %q", topic),
+	})
 }
 
 func failure(id, topic string, status wire.Status, body wire.ErrorBody) *client.Reply {

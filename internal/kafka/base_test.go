@@ -187,7 +187,7 @@ func TestClassify(t *testing.T) {
 	}{
 		{sarama.ErrMessageSizeTooLarge, tooLarge},
 		{sarama.ErrMessageSetSizeTooLarge, tooLarge},
-		{sarama.ErrUnknownTopicOrPartition, noTopic},
+		{sarama.ErrUnknownTopicOrPartition, missingTopic},
 		{sarama.ErrNotLeaderForPartition, temporary},
 		{fmt.Errorf("refresh: %w", sarama.ErrLeaderNotAvailable), temporary},
 		{sarama.ErrOutOfBrokers, temporary},

@@ -15,7 +15,7 @@ const (
 	temporary                // a broker is away, or a leader is being elected
 	tooLarge                 // the broker refused the batch: its members may fit alone
 	misfit                   // sarama refused the message, in all likelihood for its size
-	noTopic
+	missingTopic
 )
 
 // classify sorts the errors of sarama's asynchronous producer. An answer of a
@@ -27,7 +27,7 @@ func classify(err error) failure {
 		case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
 			return tooLarge
 		case sarama.ErrUnknownTopicOrPartition:
-			return noTopic
+			return missingTopic
 		case sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition, sarama.ErrRequestTimedOut,
 			sarama.ErrBrokerNotAvailable, sarama.ErrReplicaNotAvailable, sarama.ErrNetworkException,
 			sarama.ErrNotEnoughReplicas, sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrKafkaStorageError,

@@ -235,7 +235,7 @@ func TestProducerUnknownTopic(t *testing.T) {
 	p.Send(message("t", nil, []byte("v")), 0, r.done(6))
 	r.all()
 	for i := range 6 {
-		if !errors.Is(r.errs[i], sarama.ErrUnknownTopicOrPartition) || !strings.Contains(r.errs[i].Error(), "nowhere") {
+		if !errors.Is(r.errs[i], ErrNoTopic) || !strings.Contains(r.errs[i].Error(), "nowhere") {
 			t.Errorf("message %d: %v, want that topic nowhere does not exist", i, r.errs[i])
 		}
 	}

@@ -128,8 +128,8 @@ func (r *resend) decide(m *sarama.ProducerMessage, err error, now time.Time) tim
 	switch {
 	case why == tooLarge || why == misfit && m.ByteSize(2) > r.p.limit:
 		err = fmt.Errorf("%w for topic %s: %w", ErrTooLarge, m.Topic, err)
-	case why == noTopic:
-		err = fmt.Errorf("topic %s does not exist: %w (hint: check the name; `rrhost run` creates those that it serves)", m.Topic, err)
+	case why == missingTopic:
+		err = noTopic(m.Topic)
 		r.p.missing.Store(m.Topic, absence{err, now})
 	case why == temporary && !r.p.closing.Load() && now.Sub(f.first) < retryFor:
 		// After failures sarama does not even look for some seconds.

@@ -38,8 +38,8 @@ var allowed = map[string][]string{
 	"rrhost":               {}, // the module's root, which embeds the SDKs
 	"internal/scaffold":    {"rrhost"},
 
-	"client":            {"config", "internal/envelope", "internal/kafka", "internal/wire"},
-	"client/clienttest": {"client", "config", "internal/handler", "internal/wire"},
+	"client":            {"config", "internal/discovery", "internal/envelope", "internal/kafka", "internal/wire"},
+	"client/clienttest": {"client", "config", "internal/discovery", "internal/handler", "internal/wire"},
 
 	"audit/internal/trail":     {"internal/envelope", "internal/wire"},
 	"audit/internal/sqlite":    {"audit/internal/trail"},
@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},
 	"host/internal/admin":     {"audit", "host/internal/dispatch", "host/internal/intake", "host/internal/supervise", "internal/wire"},
 	"host": {"audit", "config", "host/internal/admin", "host/internal/dispatch", "host/internal/embedded", "host/internal/intake",
-		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/schema", "internal/stream",
+		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/discovery", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/schema", "internal/stream",
 		"internal/wire", "plugin"},
 }
 

@@ -10,7 +10,7 @@ var (
 	descAuditRows    = desc("audit_rows_total", "Rows stored in the trail.")
 	descAuditGaps    = desc("audit_gaps_total", "Ranges that Kafka dropped before they were stored.")
 	descAuditBad     = desc("audit_malformed_total", "Stored rows of records that could not be read.")
-	descAuditForeign = desc("audit_foreign_total", "Replies to other hosts' requests, not stored.")
+	descAuditForeign = desc("audit_foreign_total", "Replies to other hosts' requests, and pings, not stored.")
 	descAuditLag     = desc("audit_lag", "Records not stored yet, by topic and partition.", "topic", "partition")
 	descAuditFailing = desc("audit_failing", "1 while nothing can be stored.")
 )

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"rrhost/host/internal/supervise"
 	"rrhost/internal/wire"
@@ -83,6 +84,19 @@ func (t *TopicMetrics) Replied(status wire.Status, received, begun, finished tim
 	t.slot.Observe(begun.Sub(received).Seconds())
 	t.handle.Observe(finished.Sub(begun).Seconds())
 	t.reply.Observe(time.Since(finished).Seconds())
+}
+
+// Answered returns how many replies were acknowledged of each status that there
+// were some of.
+func (t *TopicMetrics) Answered() map[string]int64 {
+	counts := make(map[string]int64)
+	for status, counter := range t.outcomes {
+		var m dto.Metric
+		if err := counter.Write(&m); err == nil && m.GetCounter().GetValue() > 0 {
+			counts[string(status)] = int64(m.GetCounter().GetValue())
+		}
+	}
+	return counts
 }
 
 // RepliedUnsealed counts an acknowledged reply to what could not be opened or

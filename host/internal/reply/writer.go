@@ -140,7 +140,7 @@ func (w *Writer) seal(req *wire.Request, o dispatch.Outcome, body []byte) *saram
 
 func (w *Writer) replyTo(req *wire.Request, o dispatch.Outcome) wire.Reply {
 	return wire.Reply{
-		Topic: req.Topic, RequestID: req.ID, Status: o.Status, Attempt: o.Attempt,
+		Topic: req.Topic, RequestID: req.ID, Op: req.Op, Status: o.Status, Attempt: o.Attempt,
 		Duration: o.Duration, Plugin: o.Plugin, Traceparent: req.Traceparent, Tracestate: req.Tracestate,
 	}
 }
