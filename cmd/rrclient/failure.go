@@ -29,6 +29,8 @@ func nameOf(err error) string {
 		return "too_large"
 	case errors.Is(err, client.ErrMalformed):
 		return "malformed"
+	case errors.Is(err, client.ErrNotServed):
+		return "not_served"
 	case errors.As(err, &send):
 		return "not_sent"
 	case errors.Is(err, client.ErrClosed):

@@ -36,10 +36,11 @@ Exit codes: 0 ok, 4 the handler returned an error, 3 no result in time, 2 the
 command line or the configuration is wrong, 1 any other failure; its name is on
 standard error.`,
 		Example: `  rrclient request calculate '{"a":10,"b":5}'
+  rrclient topics
   rrclient logs --since 10m
   rrclient bench echo '{"n":1}' --in-flight 64`,
 	}
 	g.Bind(root)
-	root.AddCommand(newRequest(g), newLogs(g), newBench(g), cli.NewKeygen(g, "rrclient"), cli.NewVersion(g, "rrclient"))
+	root.AddCommand(newRequest(g), newTopics(g), newDescribe(g), newPing(g), newLogs(g), newBench(g), cli.NewKeygen(g, "rrclient"), cli.NewVersion(g, "rrclient"))
 	return root
 }

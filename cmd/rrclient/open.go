@@ -17,7 +17,7 @@ import (
 )
 
 // open connects, within timeout.
-func open(ctx context.Context, cfg config.Config, timeout time.Duration) (*client.Client, error) {
+func open(ctx context.Context, cfg config.Config, timeout time.Duration, opts ...client.Option) (*client.Client, error) {
 	cli.TuneSarama(nil)
 	if _, err := cli.Keys(cfg); err != nil {
 		if cfg.IsEmbedded() && errors.Is(err, config.ErrNoKey) {
@@ -29,7 +29,7 @@ func open(ctx context.Context, cfg config.Config, timeout time.Duration) (*clien
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := client.Open(ctx, cfg)
+	c, err := client.Open(ctx, cfg, opts...)
 	return c, failed(err)
 }
 

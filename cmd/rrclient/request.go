@@ -20,6 +20,7 @@ func newRequest(g *cli.Globals) *cobra.Command {
 		timeout time.Duration
 		key     string
 		quiet   bool
+		fast    bool
 	)
 	c := &cobra.Command{
 		Use:   "request TOPIC JSON|-|@FILE",
@@ -30,8 +31,11 @@ file.
 
 With --json it prints request_id, status, attempt, duration_ms, plugin, and
 response or else error with code, message, details and hint. A request that got
-no reply has another status: timeout, no_host, unreachable, not_sent, malformed,
-too_large, interrupted, closed or error.`,
+no reply has another status: timeout, no_host, unreachable, not_sent, not_served,
+malformed, too_large, interrupted, closed or error.
+
+With --fail-fast a request to a topic that no host has announced within 90s fails
+at once, as not_served, instead of waiting for one: see "rrclient topics".`,
 		Example: `  rrclient request calculate '{"a":10,"b":5}'
   echo '{"a":10,"b":5}' | rrclient request calculate - --timeout 5s
   rrclient request calculate @sum.json --key account-17 --json`,
@@ -53,7 +57,11 @@ too_large, interrupted, closed or error.`,
 			if cmd.Flags().Changed("key") {
 				r.Key = []byte(key)
 			}
-			reply, err := send(cmd, cfg, r, quiet)
+			var opts []client.Option
+			if fast {
+				opts = append(opts, client.WithFailFast())
+			}
+			reply, err := send(cmd, cfg, r, quiet, opts...)
 			out := cmd.OutOrStdout()
 			switch {
 			case g.JSON:
@@ -70,13 +78,14 @@ too_large, interrupted, closed or error.`,
 	}
 	c.Flags().DurationVar(&timeout, "timeout", config.DefaultTimeout, "how long to wait for the reply")
 	c.Flags().StringVar(&key, "key", "", "ordering `key`: requests with the same one go to the same partition; readable in Kafka")
+	c.Flags().BoolVar(&fast, "fail-fast", false, "fail at once where no host serves the topic")
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "leave out the request id")
 	return c
 }
 
 // send tells the id once there is somebody to send to.
-func send(cmd *cobra.Command, cfg config.Config, r client.Request, quiet bool) (client.Reply, error) {
-	c, err := open(cmd.Context(), cfg, r.Timeout)
+func send(cmd *cobra.Command, cfg config.Config, r client.Request, quiet bool, opts ...client.Option) (client.Reply, error) {
+	c, err := open(cmd.Context(), cfg, r.Timeout, opts...)
 	if err != nil {
 		return client.Reply{}, err
 	}

@@ -18,9 +18,9 @@ func ReadPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]
 	payload, err := []byte(arg), error(nil)
 	switch {
 	case arg == "-":
-		payload, err = interruptible(ctx, func() ([]byte, error) { return readBounded(stdin, most) })
+		payload, err = Interruptible(ctx, func() ([]byte, error) { return readBounded(stdin, most) })
 	case strings.HasPrefix(arg, "@"): // no JSON begins so
-		payload, err = interruptible(ctx, func() ([]byte, error) { return readFile(arg[1:], most) })
+		payload, err = Interruptible(ctx, func() ([]byte, error) { return readFile(arg[1:], most) })
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
@@ -34,23 +34,24 @@ func ReadPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]
 	return payload, nil
 }
 
-// interruptible reads until ctx ends. A terminal or a pipe knows no context: its
-// read then goes on until the process ends, which is at once.
-func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+// Interruptible reads until ctx ends. A terminal, a pipe or a library may know no
+// context: its read then goes on until the process ends, which is at once.
+func Interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type result struct {
-		payload []byte
-		err     error
+		got T
+		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		payload, err := read()
-		done <- result{payload, err}
+		got, err := read()
+		done <- result{got, err}
 	}()
 	select {
 	case r := <-done:
-		return r.payload, r.err
+		return r.got, r.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		var nothing T
+		return nothing, context.Cause(ctx)
 	}
 }
 

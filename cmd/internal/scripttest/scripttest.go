@@ -36,6 +36,7 @@ const patience = 60 * time.Second
 //	exits CODE CMD ARGS     run a command that must exit with that code
 //	within D CMD ARGS       run a command, which may fail, that must end in time
 //	until URL REGEXP        wait until what URL answers matches, or a file does
+//	eventually REGEXP CMD ARGS  run a command until what it prints matches
 //	capture VAR FILE REGEXP set VAR to the first group's match in a file
 //	occupy ADDRESS          listen there until the script ends
 //	signal NAME PROGRAM     send TERM or INT to the program in the background
@@ -70,7 +71,7 @@ func Run(t *testing.T, others ...string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"expand": expand, "exits": exits, "within": within, "until": until,
+			"expand": expand, "exits": exits, "within": within, "until": until, "eventually": eventually,
 			"capture": capture, "occupy": occupy, "signal": send,
 		},
 	})
@@ -166,6 +167,18 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s has no %q, but %s", args[0], want, last)
+}
+
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "eventually REGEXP CMD ARGS")
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ts.Exec(args[1], args[2:]...) == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%v prints no %q", args[1:], want)
 }
 
 func get(ts *testscript.TestScript, from string) string {
