@@ -34,8 +34,8 @@ var (
 	// those made after it.
 	ErrClosed = errors.New("client is closed")
 	// ErrTooLarge is wrapped by the [SendError] of a request that is larger
-	// than allowed. It was not sent.
-	ErrTooLarge = errors.New("request is too large")
+	// than host.max_payload or its topic allows. It was not written.
+	ErrTooLarge = kafka.ErrTooLarge
 	// ErrNoTopic is wrapped by the [SendError] of a request to a topic that
 	// does not exist. It was not sent.
 	ErrNoTopic = kafka.ErrNoTopic

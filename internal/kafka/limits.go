@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -66,13 +65,20 @@ func (l *limits) library(name string, value int32) {
 
 func (l *limits) broker(admin sarama.ClusterAdmin, id int32, record int) error {
 	subject := "broker " + strconv.Itoa(int(id))
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.BrokerResource, Name: strconv.Itoa(int(id))})
-	if errors.Is(err, sarama.ErrClusterAuthorizationFailed) {
-		l.note(subject, fmt.Sprintf("this login may not read its settings; socket.request.max.bytes has to be at least %d", l.need))
-		return nil
-	}
+	found, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.BrokerResource, Name: strconv.Itoa(int(id))}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
 		return err
+	}
+	var entries []sarama.ConfigEntry
+	for _, f := range found {
+		switch f.ErrorCode {
+		case sarama.ErrNoError:
+			entries = append(entries, f.Configs...)
+		case sarama.ErrClusterAuthorizationFailed:
+			l.note(subject, fmt.Sprintf("this login may not read its settings; socket.request.max.bytes has to be at least %d", l.need))
+		default:
+			return f.ErrorCode
+		}
 	}
 	for _, e := range entries {
 		value, err := strconv.Atoi(e.Value)

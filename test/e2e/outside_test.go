@@ -145,6 +145,16 @@ func (s *site) awaitCommitted(topic string) {
 	})
 }
 
+// makeTopic makes a topic that no host serves.
+func (s *site) makeTopic(name string) {
+	s.t.Helper()
+	c := s.outside()
+	defer c.Close()
+	if _, err := kadm.NewClient(c).CreateTopic(s.t.Context(), 1, -1, nil, name); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // deleteTopics is for a site whose topics don't have names of their own.
 func (s *site) deleteTopics() {
 	c := s.outside()

@@ -102,8 +102,9 @@ func newSite(t *testing.T, b backend, l layout) *site {
 
 	// First, since they skip tests that ask for services where there are none.
 	sections := map[string]string{
-		"replies": "topic = \"replies-@\"\npartitions = 4\n",
-		"admin":   fmt.Sprintf("listen = %q\n", freeAddress(t)),
+		"replies":   "topic = \"replies-@\"\npartitions = 4\n",
+		"discovery": "topic = \"control-@\"\n",
+		"admin":     fmt.Sprintf("listen = %q\n", freeAddress(t)),
 	}
 	if l.more["log"] == "" {
 		sections["log"] = "level = \"debug\"\n"

@@ -5,9 +5,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// maxDecompressedBatch bounds what a compressed batch may unpack to: far above
-// what rrhost sends, far below what would hurt.
-const maxDecompressedBatch = 64 << 20
+// maxDecompressedBatch bounds what a compressed batch may unpack to: above the
+// largest max_payload, which others may compress, and below what would hurt.
+const maxDecompressedBatch = 80 << 20
 
 // TuneSarama sets what sarama keeps in package variables, which are the
 // program's to set and not its libraries'. Call it before anything connects.
