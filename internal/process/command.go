@@ -159,8 +159,8 @@ func (c *command) handshake(ctx context.Context, stdout *os.File) error {
 	case a = <-got:
 	case <-c.exited:
 		select {
-		case a = <-got: // it printed, then died: vet first, the dial will fail
-		default:
+		case a = <-got: // what it printed before it died says more
+		case <-time.After(time.Second): // a child of its holds stdout
 			return fmt.Errorf("it %w before its handshake", c.cause)
 		}
 	case <-ctx.Done():
@@ -170,7 +170,7 @@ func (c *command) handshake(ctx context.Context, stdout *os.File) error {
 		select {
 		case <-c.exited:
 			return fmt.Errorf("it %w before its handshake", c.cause)
-		case <-time.After(100 * time.Millisecond): // closed stdout, lives on
+		case <-time.After(time.Second): // closed stdout, lives on
 		}
 		return a.err
 	}
