@@ -45,7 +45,7 @@ func (s *suite) busy(ctx context.Context, l *life, n int, takes time.Duration) (
 		if s.conformant() {
 			calls = append(calls, l.send("slow", encoded(map[string]any{"ms": takes.Milliseconds()}), time.Minute))
 		} else {
-			calls = append(calls, l.send(targets[i%len(targets)], []byte("{}"), patience))
+			calls = append(calls, l.send(targets[i%len(targets)], []byte("{}"), moment))
 		}
 	}
 	return calls, l.lives(ctx)
@@ -54,7 +54,7 @@ func (s *suite) busy(ctx context.Context, l *life, n int, takes time.Duration) (
 // finished waits for results of all calls.
 func (s *suite) finished(ctx context.Context, l *life, calls []call) error {
 	for _, c := range calls {
-		r, err := l.wait(ctx, c, patience+patience/2)
+		r, err := l.wait(ctx, c, moment+patience)
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func concurrency(ctx context.Context, s *suite) error {
 	targets := s.targets()
 	var calls []call
 	for i := range 64 {
-		calls = append(calls, l.send(targets[i%len(targets)], encoded(map[string]any{"n": i}), patience))
+		calls = append(calls, l.send(targets[i%len(targets)], encoded(map[string]any{"n": i}), moment))
 	}
 	return l.allEnd(ctx, calls)
 }
@@ -39,7 +39,7 @@ func concurrency(ctx context.Context, s *suite) error {
 func (l *life) allEnd(ctx context.Context, calls []call) error {
 	for _, c := range calls {
 		// Who overruns a deadline by that much does not know it.
-		if _, err := l.wait(ctx, c, 2*patience); err != nil {
+		if _, err := l.wait(ctx, c, moment+patience); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func earlyCancel(ctx context.Context, s *suite) error {
 	}
 	var calls []call
 	for _, name := range s.targets() {
-		c := l.send(name, []byte("{}"), patience)
+		c := l.send(name, []byte("{}"), moment)
 		l.Instance().Cancel(c.number)
 		calls = append(calls, c)
 	}
@@ -107,7 +107,7 @@ func garbage(ctx context.Context, s *suite) error {
 	for what, payload := range garbagePayloads() {
 		var calls []call
 		for _, name := range s.targets() {
-			calls = append(calls, l.send(name, payload, patience))
+			calls = append(calls, l.send(name, payload, moment))
 		}
 		if err := l.allEnd(ctx, calls); err != nil {
 			return fmt.Errorf("%s as payload: %w", what, err)
@@ -136,7 +136,7 @@ func largePayload(ctx context.Context, s *suite) error {
 	payload := s.largest()
 	var calls []call
 	for _, name := range s.targets() {
-		calls = append(calls, l.send(name, payload, patience), l.send(name, payload, patience))
+		calls = append(calls, l.send(name, payload, moment), l.send(name, payload, moment))
 	}
 	return l.allEnd(ctx, calls)
 }

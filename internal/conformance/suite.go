@@ -19,6 +19,10 @@ import (
 // interpreters that start on a busy machine.
 const patience = 10 * time.Second
 
+// moment is the deadline of requests that mean nothing, to handlers of which nothing
+// is known: some wait for something until it comes.
+const moment = 300 * time.Millisecond
+
 // A suite is one run of all cases.
 type suite struct {
 	cfg          process.Config
