@@ -6,6 +6,7 @@ var cases = []testCase{
 	{"handshake", "started by the host, it prints one line of six fields on stdout within the start timeout", "handshake", false, handshake},
 	{"by hand", "started without the cookie, it says on stderr what it is, prints no handshake, and exits with 1", "launch", false, byHand},
 	{"health", "grpc.health.v1.Health says SERVING for the service plugin", "services", false, health},
+	{"token", "a call without the token of RRHOST_TOKEN, or with another, is answered UNAUTHENTICATED and does nothing", "token", false, token},
 	{"describe", "Describe names at least one handler, each once, gives schemas that compile or none, and says the same when asked again", "describe", false, describe},
 	{"configure", "Configure takes settings that fit the plugin's schema", "configure", false, configure},
 	{"no handler", "a request for a handler that the plugin lacks is answered no_handler", "errors", false, noHandler},

@@ -68,10 +68,11 @@ func TestFaults(t *testing.T) {
 		{"logs nothing", []string{"deadline", "cancel"}, []string{"cancel"}},
 		{"logs nothing", []string{"deadline", "chatty"}, []string{"chatty"}},
 
-		{"none", []string{"handshake", "by hand", "describe", "panic", "drain", "chatty"}, nil},
+		{"none", []string{"handshake", "by hand", "token", "describe", "panic", "drain", "chatty"}, nil},
 		{"noise", []string{"handshake", "health", "echo"}, []string{"handshake"}},
 		{"silent by hand", []string{"by hand"}, []string{"by hand"}},
 		{"sick", []string{"handshake", "health", "describe"}, []string{"health"}},
+		{"lets anyone in", []string{"health", "token", "describe"}, []string{"token"}},
 		{"two of a name", []string{"health", "describe", "configure"}, []string{"describe"}},
 		{"broken schema", []string{"health", "describe", "configure"}, []string{"describe"}},
 		{"fickle", []string{"describe", "configure"}, []string{"describe"}},

@@ -63,12 +63,16 @@ func serveFaulty(fault string) int {
 		signal.Notify(term, syscall.SIGTERM)
 		go func() { <-term; server.Leave() }()
 	}
+	token := os.Getenv(stream.TokenEnv)
+	if is("lets anyone in") {
+		token = ""
+	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: stream.Handshake,
 		Plugins:         goplugin.PluginSet{"handler": &service{handler: f}},
 		Logger:          hclog.NewNullLogger(),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(append(opts, stream.ServerOptions(stream.MaxMessage(1_000_000), "")...), grpc.ChainUnaryInterceptor(f.unary))...)
+			return grpc.NewServer(append(append(opts, stream.ServerOptions(stream.MaxMessage(1_000_000), token)...), grpc.ChainUnaryInterceptor(f.unary))...)
 		},
 	})
 	switch fault {

@@ -11,12 +11,17 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	googleproto "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"rrhost/internal/handler"
 	"rrhost/internal/process"
 	"rrhost/internal/schema"
+	"rrhost/internal/stream"
 	"rrhost/plugin/proto"
 )
 
@@ -143,6 +148,63 @@ func byHand(ctx context.Context, s *suite) error {
 		return errors.New("it said nothing on stderr")
 	}
 	return nil
+}
+
+// tokenKey is the metadata that carries the token.
+const tokenKey = "rrhost-token"
+
+// token is about who finds the socket and is not the host.
+func token(ctx context.Context, s *suite) error {
+	l, err := s.shared(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := l.Dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	api := proto.NewHandlerClient(conn)
+	for _, strange := range []struct {
+		what string
+		ctx  context.Context
+	}{
+		{"without a token", ctx},
+		{"with another token", metadata.AppendToOutgoingContext(ctx, tokenKey, stream.NewToken())},
+	} {
+		ctx, cancel := context.WithTimeout(strange.ctx, patience)
+		defer cancel()
+		calls := []struct {
+			name string
+			do   func() error
+		}{
+			{"Describe", func() error { _, err := api.Describe(ctx, &proto.DescribeRequest{}); return err }},
+			{"Configure", func() error {
+				_, err := api.Configure(ctx, &proto.ConfigureRequest{Settings: []byte("{}")})
+				return err
+			}},
+			{"Handle", func() error {
+				second, err := api.Handle(ctx)
+				if err == nil {
+					_, err = second.Recv()
+				}
+				return err
+			}},
+			{"health", func() error {
+				_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
+				return err
+			}},
+			{"Shutdown", func() error {
+				return conn.Invoke(ctx, "/plugin.GRPCController/Shutdown", &emptypb.Empty{}, &emptypb.Empty{})
+			}},
+		}
+		for _, c := range calls {
+			if got := status.Code(c.do()); got != codes.Unauthenticated {
+				return fmt.Errorf("%s %s was answered %s", c.name, strange.what, got)
+			}
+		}
+	}
+	return l.lives(ctx)
 }
 
 func refusedSettings(ctx context.Context, s *suite) error {

@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -90,6 +92,7 @@ type Process struct {
 	cfg     Config
 	cmd     *command
 	client  *goplugin.Client
+	dialing *goplugin.ClientConfig // the client's, with the TLS that was agreed on
 	sockets *sockets
 	conn    *grpc.ClientConn
 
@@ -151,7 +154,7 @@ func (p *Process) launch(ctx context.Context) (err error) {
 		return err
 	}
 	token := stream.NewToken()
-	p.client = goplugin.NewClient(&goplugin.ClientConfig{
+	p.dialing = &goplugin.ClientConfig{
 		HandshakeConfig:  stream.Handshake,
 		Plugins:          goplugin.PluginSet{"handler": &adapter{}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
@@ -172,7 +175,8 @@ func (p *Process) launch(ctx context.Context) (err error) {
 			env = append(env, fmt.Sprintf("%s=%d", stream.MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)), stream.TokenEnv+"="+token)
 			return &starter{command: p.cmd, ctx: ctx, env: env}, nil
 		},
-	})
+	}
+	p.client = goplugin.NewClient(p.dialing)
 	defer func() {
 		// go-plugin parses what a plugin said; vetHandshake should leave it
 		// nothing to fail on, and a host doesn't die of a plugin.
@@ -196,6 +200,16 @@ func (s *starter) Start(context.Context) error { return s.start(s.ctx, s.env) }
 
 func (p *Process) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return p.cmd.dial(ctx)
+}
+
+// Dial makes another connection to the plugin, which has all of the host's but its
+// token. The caller closes it.
+func (p *Process) Dial() (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if p.dialing.TLSConfig != nil {
+		transport = credentials.NewTLS(p.dialing.TLSConfig.Clone())
+	}
+	return grpc.NewClient("passthrough:plugin", grpc.WithTransportCredentials(transport), grpc.WithContextDialer(p.dial), grpc.WithNoProxy())
 }
 
 // introduce connects, and takes the plugin to ready.
