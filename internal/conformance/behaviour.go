@@ -25,7 +25,7 @@ func echo(ctx context.Context, s *suite) error {
 	}
 	payloads := [][]byte{
 		[]byte(`{ "a" : 1.0, "big": 12345678901234567890, "text": "ü ☃ \u0000", "a": 2 }` + "\n"),
-		[]byte("\xff\xfe\x00 is no text"), {}, s.largest(),
+		[]byte("\xff\xfe\x00 is no text"), {}, largest(s.maxPayload()),
 	}
 	for i := range 64 {
 		payloads = append(payloads, encoded(map[string]any{"n": i}))

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	googleproto "google.golang.org/protobuf/proto"
+
 	"rrhost/internal/process"
+	"rrhost/plugin/proto"
 )
 
 const startWithin = 30 * time.Second
@@ -65,6 +69,8 @@ func TestFaults(t *testing.T) {
 		{"outlives its host", []string{"shutdown", "host gone"}, []string{"host gone"}},
 		{"heeds no context", []string{"info", "deadline"}, []string{"deadline"}},
 		{"heeds no context", []string{"info", "cancel"}, []string{"cancel"}},
+		{"one at a time", []string{"info", "parallel"}, []string{"parallel"}},
+		{"default limits", []string{"concurrency", "large payload"}, []string{"large payload"}},
 		{"logs nothing", []string{"deadline", "cancel"}, []string{"cancel"}},
 		{"logs nothing", []string{"deadline", "chatty"}, []string{"chatty"}},
 
@@ -109,7 +115,7 @@ func TestFaults(t *testing.T) {
 		err    error
 	}
 	got := make([]outcome, len(tests))
-	atOnce := make(chan struct{}, 10)
+	atOnce := make(chan struct{}, 12)
 	var wg sync.WaitGroup
 	for i, tt := range tests {
 		var some []testCase
@@ -152,7 +158,7 @@ func TestFaults(t *testing.T) {
 
 // hard are cases that fail only in a plugin that is worse than any here: with them
 // fail the ones that are tried.
-var hard = map[string]bool{"short deadline": true, "large payload": true}
+var hard = map[string]bool{"short deadline": true}
 
 // TestAnyPlugin: one without the conformance handlers is not tried on those.
 func TestAnyPlugin(t *testing.T) {
@@ -205,6 +211,49 @@ func TestInterrupted(t *testing.T) {
 	})
 	if !errors.Is(err, why) || len(all) != 3 {
 		t.Errorf("Run = %v after %d cases", err, len(all))
+	}
+}
+
+// TestDocumentedFrames: the document's bytes are the frames that they are said to be.
+func TestDocumentedFrames(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", Document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]googleproto.Message{
+		"RequestFrame": &proto.RequestFrame{
+			Requests: []*proto.Request{{
+				Number: 2, Handler: "calculate", Payload: []byte(`{"a":10,"b":5}`), TimeoutUs: 30_000_000,
+				RequestId: "6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c11", Topic: "calculate", Attempt: 1,
+			}},
+			Cancels: []uint64{1},
+		},
+		"ResultFrame": &proto.ResultFrame{Results: []*proto.Result{
+			{Number: 2, Payload: []byte(`{"result":15}`), DurationUs: 45},
+			{Number: 1, Error: &proto.Error{Status: "deadline_exceeded", Code: "deadline_exceeded", Message: "the deadline passed"}, DurationUs: 1500},
+		}},
+	}
+	blocks := regexp.MustCompile("(?s)```bytes (\\w+)\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != len(want) {
+		t.Errorf("%d blocks of bytes, want %d", len(blocks), len(want))
+	}
+	for _, b := range blocks {
+		var frame []byte
+		for line := range strings.Lines(b[2]) {
+			digits, _, _ := strings.Cut(line, ";")
+			bytes, err := hex.DecodeString(strings.TrimSpace(digits))
+			if err != nil {
+				t.Fatalf("%s: %v", b[1], err)
+			}
+			frame = append(frame, bytes...)
+		}
+		if want[b[1]] == nil {
+			t.Fatalf("there is no example %q", b[1])
+		}
+		got := want[b[1]].ProtoReflect().New().Interface()
+		if err := googleproto.Unmarshal(frame, got); err != nil || !googleproto.Equal(got, want[b[1]]) {
+			t.Errorf("%s: %v, %v", b[1], got, err)
+		}
 	}
 }
 

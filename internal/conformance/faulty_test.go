@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -67,12 +69,16 @@ func serveFaulty(fault string) int {
 	if is("lets anyone in") {
 		token = ""
 	}
+	limit, err := strconv.Atoi(os.Getenv(stream.MaxMessageEnv))
+	if err != nil || is("default limits") {
+		limit = 4 << 20
+	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: stream.Handshake,
 		Plugins:         goplugin.PluginSet{"handler": &service{handler: f}},
 		Logger:          hclog.NewNullLogger(),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(append(opts, stream.ServerOptions(stream.MaxMessage(1_000_000), token)...), grpc.ChainUnaryInterceptor(f.unary))...)
+			return grpc.NewServer(append(append(opts, stream.ServerOptions(limit, token)...), grpc.ChainUnaryInterceptor(f.unary))...)
 		},
 	})
 	switch fault {
@@ -104,6 +110,7 @@ type faulty struct {
 	*stream.Server
 	fault     string
 	settings  json.RawMessage
+	turn      sync.Mutex
 	described int
 }
 
@@ -271,6 +278,10 @@ func (f *faulty) handlers() []handler.Handler {
 		}),
 		raw("slow", func(ctx context.Context, in map[string]any, _ []byte) (any, error) {
 			ms := number(in["ms"])
+			if f.fault == "one at a time" {
+				f.turn.Lock()
+				defer f.turn.Unlock()
+			}
 			if f.fault == "heeds no context" && ms > 1000 {
 				ctx = context.WithoutCancel(ctx)
 			}

@@ -117,8 +117,8 @@ func garbage(ctx context.Context, s *suite) error {
 }
 
 // largest is a JSON string of as many bytes as a payload may have.
-func (s *suite) largest() []byte {
-	return []byte(`"` + strings.Repeat("x", s.maxPayload()-2) + `"`)
+func largest(maxPayload int) []byte {
+	return []byte(`"` + strings.Repeat("x", maxPayload-2) + `"`)
 }
 
 func (s *suite) maxPayload() int {
@@ -128,17 +128,67 @@ func (s *suite) maxPayload() int {
 	return s.cfg.MaxPayload
 }
 
+// large is a payload beyond what gRPC libraries take unless they are told to.
+const large = 6 << 20
+
 func largePayload(ctx context.Context, s *suite) error {
-	l, err := s.shared(ctx)
+	for _, size := range []int{s.maxPayload(), max(s.maxPayload(), large)} {
+		if err := s.largePayloads(ctx, size); err != nil {
+			return fmt.Errorf("payloads of %d bytes, where so many are allowed: %w", size, err)
+		}
+	}
+	return nil
+}
+
+func (s *suite) largePayloads(ctx context.Context, size int) error {
+	l, err := s.fresh(ctx, func(c *process.Config) { c.MaxPayload = size })
 	if err != nil {
 		return err
 	}
-	payload := s.largest()
+	defer s.stop(l)
+	payload := largest(size)
 	var calls []call
 	for _, name := range s.targets() {
 		calls = append(calls, l.send(name, payload, moment), l.send(name, payload, moment))
 	}
-	return l.allEnd(ctx, calls)
+	if err := l.allEnd(ctx, calls); err != nil || !s.conformant() {
+		return err
+	}
+	out, err := l.mustAnswer(ctx, "echo", payload)
+	if err == nil && !bytes.Equal(out, payload) {
+		err = fmt.Errorf("echo answered with another, of %d bytes", len(out))
+	}
+	return err
+}
+
+func parallel(ctx context.Context, s *suite) error {
+	l, err := s.shared(ctx)
+	if err != nil {
+		return err
+	}
+	const (
+		n     = 64
+		takes = 500 * time.Millisecond // one after the other that is 32 s
+	)
+	payload := encoded(map[string]any{"ms": takes.Milliseconds()})
+	begun := time.Now()
+	var calls []call
+	for range n {
+		calls = append(calls, l.send("slow", payload, time.Minute))
+	}
+	for _, c := range calls {
+		r, err := l.wait(ctx, c, patience)
+		if err != nil {
+			return err
+		}
+		if err := wantStatus(r, "ok"); err != nil {
+			return err
+		}
+	}
+	if took := time.Since(begun); took > n*takes/2 {
+		return fmt.Errorf("%d handlers that wait %s took %s together", n, takes, took.Round(time.Millisecond))
+	}
+	return l.settled(ctx)
 }
 
 func deadline(ctx context.Context, s *suite) error {
