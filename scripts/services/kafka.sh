@@ -107,7 +107,7 @@ launch() { # DIR NODE
   alive "$nd/pid" "$nd/server.properties" && return 0
   : > "$nd/server.log"
   # shellcheck disable=SC2086 # JVM is a list of flags
-  detach "$JAVA" -Xms64m -Xmx"$HEAP" -XX:MaxDirectMemorySize=128m $JVM \
+  detach "$JAVA" -Xms64m -Xmx"$HEAP" -XX:MaxDirectMemorySize=768m $JVM \
     -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true -Djava.io.tmpdir="$nd/tmp" \
     -Dlog4j2.configurationFile="$HERE/kafka/log4j2.properties" \
     -cp "$JARS/*" kafka.Kafka "$nd/server.properties" > "$nd/server.log" 2>&1 < /dev/null &
