@@ -248,8 +248,11 @@ func (t *transport) Stats() Stats {
 func (t *transport) Close() error {
 	t.closing.Do(func() {
 		t.pending.close()
-		t.failure = errors.Join(t.producer.Close(), t.replies.Close(), t.serving.close())
+		var serving error
+		t.reader.Go(func() { serving = t.serving.close() }) // it waits for a fetch, like the replies
+		t.failure = errors.Join(t.producer.Close(), t.replies.Close())
 		t.reader.Wait()
+		t.failure = errors.Join(t.failure, serving)
 	})
 	return t.failure
 }
