@@ -3,15 +3,9 @@ package sdk
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,68 +132,3 @@ func pyRoot(t testing.TB) string {
 	}
 	return root
 }
-
-// pyVendor is what Python plugins import: the SDK and its dependencies, installed
-// once for each state of the SDK, by the command that its README names.
-func pyVendor(t testing.TB) string {
-	t.Helper()
-	if os.Getenv("RRHOST_TEST_FAST") != "" {
-		t.Skip("installs Python packages, and RRHOST_TEST_FAST asks for tests that need Go alone")
-	}
-	if err := exec.Command("python3", "-m", "pip", "--version").Run(); err != nil {
-		t.Skipf("python3 with pip is not installed (%v)", err)
-	}
-	vendor, err := pyInstalled()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vendor
-}
-
-var pyInstalled = sync.OnceValues(func() (string, error) {
-	sdk, err := filepath.Abs("../../sdk/python")
-	if err != nil {
-		return "", err
-	}
-	version, err := exec.Command("python3", "-VV").Output()
-	if err != nil {
-		return "", fmt.Errorf("python3 -VV: %w", err)
-	}
-	sum := sha256.New()
-	sum.Write(version)
-	for _, part := range []string{"pyproject.toml", "rrhost"} {
-		err := filepath.WalkDir(filepath.Join(sdk, part), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.Contains(path, "__pycache__") {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			fmt.Fprintf(sum, "%s %d\n%s", path, len(text), text)
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-	}
-	cache := filepath.Join(sdk, "..", "..", ".cache", "sdk-python")
-	vendor := filepath.Join(cache, hex.EncodeToString(sum.Sum(nil))[:16])
-	if _, err := os.Stat(vendor); err == nil {
-		return vendor, nil
-	}
-	// Others are of earlier states.
-	if err := os.RemoveAll(cache); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	tmp, err := os.MkdirTemp(cache, ".tmp-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", tmp, sdk)
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("install the SDK: %w\n%s", err, text), os.RemoveAll(tmp))
-	}
-	return vendor, os.Rename(tmp, vendor)
-})
