@@ -50,11 +50,6 @@ class Service:
         self._leaving = False
         self.closing = asyncio.Event()  # the host asked the process to end
 
-    @property
-    def busy(self) -> bool:
-        """Requests run."""
-        return self._session is not None and self._session.busy
-
     async def leave(self) -> bool:
         """Finishes what runs and ends the stream; False if there is none. No other
         one is opened."""

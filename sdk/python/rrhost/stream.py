@@ -50,11 +50,6 @@ class Session:
         self._idle.set()
         self.done = asyncio.Event()  # run has returned
 
-    @property
-    def busy(self) -> bool:
-        """Requests run."""
-        return bool(self._running)
-
     async def run(self, call: grpc.aio.ServicerContext[Any, Any]) -> None:
         """Runs the stream's requests until the host closes it or :meth:`leave` was
         called, and returns when all handlers have. It is cancelled where the
