@@ -138,6 +138,7 @@ func copyFile(to, from string) error {
 func TestTypeScript(t *testing.T) {
 	p := typeScript(t)
 	t.Run("npm test", func(t *testing.T) { run(t, p.dir, nil, "npm", "test", "--silent", "--ignore-scripts") })
+	t.Run("bun test", func(t *testing.T) { run(t, p.dir, nil, p.runtime(t, "bun"), "test", "./build/test/") })
 	for _, runtime := range runtimes {
 		t.Run("plugin on "+runtime, func(t *testing.T) { testTypeScriptPlugin(t, p, runtime) })
 	}

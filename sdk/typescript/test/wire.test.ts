@@ -140,3 +140,28 @@ test("two statuses cannot prove who sent them", () => {
   assert.equal(statuses.length, 11);
   assert.deepEqual(statuses.filter((s) => !authenticated(s)), ["undecryptable", "malformed"]);
 });
+
+test("no bytes make decoding fail in another way", () => {
+  let seed = 1;
+  const random = (n: number) => Math.floor(((seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32) * n);
+  let right = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const headers = reply({ plugin: random(2) ? "p 1" : null }).map(([k, v]) => [Buffer.from(k!), Buffer.from(v!)] as [Buffer, Buffer | null]);
+    for (let n = random(4); n > 0; n--) {
+      const at = random(headers.length);
+      const [name, value] = headers[at]!;
+      if (random(3) === 0 && name.length > 0) name[random(name.length)] = random(256);
+      else if (random(4) === 0) headers[at]![1] = null;
+      else if (value && value.length > 0) value[random(value.length)] = random(256);
+      if (random(8) === 0) headers.push(headers[random(headers.length)]!);
+    }
+    try {
+      const read = decodeReply(random(2) ? null : Buffer.from([random(256)]), null, headers);
+      assert.equal(requestIDOf(headers), read.id);
+      right++;
+    } catch (err) {
+      assert.ok(err instanceof MalformedError, String(err));
+    }
+  }
+  assert.ok(right > 1000 && right < 19_000, `${right} were right`);
+});

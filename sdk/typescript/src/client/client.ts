@@ -110,7 +110,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   const replyTopic = options.replyTopic ?? "rr.replies";
   let tail: Tail;
   try {
-    tail = await Tail.open(kafka, replyTopic);
+    tail = await Tail.over(kafka, replyTopic);
   } catch (err) {
     if (err instanceof TypeError) throw err;
     const reason = reasonOf(err);
@@ -119,7 +119,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       : "a broker hangs up on a wrong username or password, and on TLS where it has none or the other way round";
     throw new Error(`connect to ${brokers.join(", ")}, reply topic ${replyTopic}: ${reason} (hint: ${hint})`, { cause: err });
   }
-  return new Client(ring, tail, new Writer(kafka), replyTopic, options.timeout ?? 30_000, options.maxPayload ?? 1_000_000);
+  return new Client(ring, tail, Writer.over(kafka), replyTopic, options.timeout ?? 30_000, options.maxPayload ?? 1_000_000);
 }
 
 /** Calls handlers. It is meant to live as long as its program: many calls share its connections. */

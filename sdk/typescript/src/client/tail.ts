@@ -3,6 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type KafkaOptions, baseOptions, isKafkaError } from "./kafka.js";
 import type { RawHeader } from "./wire.js";
 
+/** What a tail needs of a consumer. */
+export type PartitionReader = Pick<Consumer, "metadata" | "fetch" | "listOffsetsWithTimestamps" | "close">;
+
 /** A record of the reply topic. */
 export interface ReplyRecord {
   key: Uint8Array | null;
@@ -32,19 +35,20 @@ export class Tail {
   private readonly closing = new AbortController();
 
   private constructor(
-    private readonly consumer: Consumer,
+    private readonly consumer: PartitionReader,
     private readonly topic: string,
     /** The partition being read. */
     readonly partition: number,
   ) {}
 
+  /** A tail with connections of its own. */
+  static over(options: KafkaOptions, topic: string): Promise<Tail> {
+    const groupId = `${options.clientId}.none`; // asked for, and never joined
+    return Tail.open(new Consumer({ ...baseOptions(options), groupId, isolationLevel: readUncommitted }), topic);
+  }
+
   /** Opens a random partition of topic. When it resolves, every record produced from now on will be read. */
-  static async open(options: KafkaOptions, topic: string): Promise<Tail> {
-    const consumer = new Consumer({
-      ...baseOptions(options),
-      groupId: `${options.clientId}.none`, // asked for, and never joined
-      isolationLevel: readUncommitted,
-    });
+  static async open(consumer: PartitionReader, topic: string): Promise<Tail> {
     try {
       const metadata = await consumer.metadata({ topics: [topic] });
       const partitions = metadata.topics.get(topic)!.partitionsCount;

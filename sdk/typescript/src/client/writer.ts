@@ -23,6 +23,10 @@ interface Waiting {
 const maxBatchBytes = 900_000;
 const recordOverhead = 128;
 
+/** What a writer needs of a client for metadata, and of a producer. */
+export type Topics = Pick<Base, "metadata" | "close">;
+export type Sender = Pick<Producer, "send" | "close">;
+
 /**
  * Sends requests: idempotent, acknowledged by all replicas, in order within a
  * partition. What waits for a partition while a batch of it is under way goes as
@@ -31,15 +35,22 @@ const recordOverhead = 128;
 export class Writer {
   private life: Life;
   private readonly lives = new Set<Life>(); // that have connections
-  // Apart, since a producer tries longer than what a missing topic is told after.
-  private readonly topics: Base;
   private readonly lanes = new Map<string, Waiting[]>(); // by topic and partition; there while one is under way
   private turn = Math.floor(Math.random() * 1024);
   private closed = false;
 
-  constructor(private readonly options: KafkaOptions) {
+  /** @param topics tells how many partitions there are: a client of its own, since a producer tries longer */
+  constructor(
+    private readonly topics: Topics,
+    private readonly newProducer: () => Sender,
+  ) {
     this.life = this.begin();
-    this.topics = new Base(baseOptions(options));
+  }
+
+  /** A writer with connections of its own. */
+  static over(options: KafkaOptions): Writer {
+    const base = baseOptions(options);
+    return new Writer(new Base(base), () => new Producer({ ...base, idempotent: true, retries: 20 }));
   }
 
   /** Resolves when Kafka has taken the record; never, if nobody wants it any more before it is sent. */
@@ -113,7 +124,7 @@ export class Writer {
   }
 
   private begin(): Life {
-    const life = { producer: new Producer({ ...baseOptions(this.options), idempotent: true, retries: 20 }), users: 0 };
+    const life = { producer: this.newProducer(), users: 0 };
     this.lives.add(life);
     return life;
   }
@@ -131,7 +142,7 @@ export class Writer {
 
 /** The time of one producer id. */
 interface Life {
-  producer: Producer;
+  producer: Sender;
   users: number; // batches under way
 }
 

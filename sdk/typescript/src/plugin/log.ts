@@ -1,3 +1,4 @@
+import { StringDecoder } from "node:string_decoder";
 import { format, inspect } from "node:util";
 
 /**
@@ -83,17 +84,18 @@ export const silent: Logger = new JSONLogger(() => {});
  */
 export function redirectPrinting(logger: Logger): void {
   const to = (level: Level) => (...args: unknown[]) => logger[level](format(...args));
-  console.log = console.info = console.dir = to("info");
+  console.log = console.info = to("info");
   console.debug = to("debug");
   console.warn = to("warn");
   console.error = to("error");
   console.trace = to("trace");
 
   const logText = (text: string) => text !== "" && logger.info(text, { from: "stdout" });
+  const decoder = new StringDecoder("utf8");
   let line = "";
   process.on("exit", () => logText(line));
   process.stdout.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
-    line += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString();
+    line += typeof chunk === "string" ? chunk : decoder.write(Buffer.from(chunk));
     const lines = line.split("\n");
     line = lines.pop()!;
     if (line.length > maxLine) {
