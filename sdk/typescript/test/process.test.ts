@@ -68,8 +68,8 @@ class Stream {
   readonly ended: Promise<unknown>;
   goodbye: ResultFrame["goodbye"];
   private readonly call: ClientDuplexStream<RequestFrame, ResultFrame>;
-  private readonly waiting = new Map<number, (r: Result) => void>();
-  private number = 0;
+  private readonly waiting = new Map<bigint, (r: Result) => void>();
+  private number = 0n;
 
   constructor(handler: HandlerClient, metadata = new Metadata()) {
     this.call = handler.handle(metadata);
@@ -85,7 +85,7 @@ class Stream {
     });
   }
 
-  ask(handler: string, payload: unknown, timeoutMs = 60_000): { number: number; result: Promise<Result> } {
+  ask(handler: string, payload: unknown, timeoutMs = 60_000): { number: bigint; result: Promise<Result> } {
     const number = ++this.number;
     const result = new Promise<Result>((resolve) => this.waiting.set(number, resolve));
     this.call.write({
@@ -94,7 +94,7 @@ class Stream {
           number,
           handler,
           payload: Buffer.from(JSON.stringify(payload)),
-          timeoutUs: timeoutMs * 1000,
+          timeoutUs: BigInt(timeoutMs) * 1000n,
           requestId: `id-${number}`,
           topic: "topic",
           attempt: 1,
@@ -108,8 +108,8 @@ class Stream {
     return { number, result };
   }
 
-  cancel(number: number): void {
-    this.call.write({ requests: [], cancels: [number] });
+  cancel(number: bigint): void {
+    this.call.write({ requests: [], cancels: [number, 2n ** 64n - 1n] }); // the second one is nobody's
   }
 
   close(): void {
@@ -195,7 +195,7 @@ test("SIGTERM: a goodbye, what runs is finished, exit 0", async (t) => {
   await s.ask("echo", 1).result; // so the one before has begun
   p.child.kill("SIGTERM");
   await until(() => s.goodbye !== undefined);
-  assert.deepEqual(s.goodbye, { last: 2 });
+  assert.deepEqual(s.goodbye, { last: 2n });
   assert.ok(json(await running.result).slept_ms >= 295);
   assert.equal(await s.ended, undefined);
   assert.deepEqual(await p.exited, [0, null]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { z } from "zod";
 import { type Context, type Handler, HandlerError, handle, handleRaw } from "#dist/plugin/index.js";
 import { JSONLogger } from "#dist/plugin/log.js";
@@ -14,7 +15,7 @@ class World {
   readonly session: Session;
   ended = false;
   ready = true; // whether the sink takes more
-  private number = 0;
+  private number = 0n;
   private seen = 0;
   private arrived = () => {};
 
@@ -39,7 +40,7 @@ class World {
       number: ++this.number,
       handler,
       payload: Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload)),
-      timeoutUs: 60_000_000,
+      timeoutUs: 60_000_000n,
       requestId: "id",
       topic: "topic",
       attempt: 1,
@@ -84,7 +85,7 @@ test("a handler's value is answered", async () => {
     handleRaw("raw", (payload) => payload),
   ]);
   const before = Date.now();
-  const result = await w.ask("sum", { a: 10, b: 5 }, { attempt: 2, redelivered: true, traceparent: "p", tracestate: "s", timeoutUs: 5_000_000 });
+  const result = await w.ask("sum", { a: 10, b: 5 }, { attempt: 2, redelivered: true, traceparent: "p", tracestate: "s", timeoutUs: 5_000_000n });
   assert.equal(text(result), '{"result":15}');
   assert.equal(result.error, undefined);
   const { requestId, topic, handler, attempt, redelivered, traceparent, tracestate, deadline } = seen!;
@@ -104,6 +105,7 @@ test("faults say whose they are, and quote nothing", async () => {
       throw new HandlerError("no_such_account", "there is none", { id: 7 });
     }),
     handle("codeless", () => Promise.reject(new HandlerError("", "m"))),
+    handle("untyped", () => Promise.reject(new HandlerError(undefined as never, undefined as never))),
     handle("throws", (input: string) => {
       throw new TypeError(`cannot use ${input}\n    at ${secret} (x.js:1:1)`);
     }),
@@ -127,6 +129,7 @@ test("faults say whose they are, and quote nothing", async () => {
   const want: [handler: string, payload: string, status: string, code: string, message: RegExp][] = [
     ["fail", "1", "handler_error", "no_such_account", /^there is none$/],
     ["codeless", "1", "handler_error", "error", /^m$/],
+    ["untyped", "1", "handler_error", "error", /^$/],
     ["throws", `"${secret}"`, "handler_error", "panic", /^the handler panicked$/],
     ["rejects", "1", "handler_error", "panic", /^the handler panicked$/],
     ["big", "1", "handler_error", "invalid_result", /no JSON form/],
@@ -150,7 +153,7 @@ test("faults say whose they are, and quote nothing", async () => {
   const log = w.log.join("");
   assert.match(log, /"thrown":"TypeError".*session\.test\.js/);
   assert.match(log, /"thrown":"string"/);
-  assert.ok(!JSON.stringify(w.frames).includes(secret) && !log.includes(secret), log);
+  assert.ok(!inspect(w.frames, { depth: null }).includes(secret) && !log.includes(secret), log);
 });
 
 test("a schema is described, and one that can check does", async () => {
@@ -185,17 +188,17 @@ test("the signal fires at the deadline, and on a cancel", async () => {
       throw new HandlerError("own", "after the deadline too");
     }),
   ]);
-  assert.equal((await w.ask("wait", "1", { timeoutUs: 5000 })).error?.status, "deadline_exceeded");
+  assert.equal((await w.ask("wait", "1", { timeoutUs: 5000n })).error?.status, "deadline_exceeded");
   const request = w.request("wait", "1");
   w.session.take({ requests: [request], cancels: [] });
-  w.session.take({ requests: [], cancels: [999, request.number] });
+  w.session.take({ requests: [], cancels: [2n ** 64n - 1n, request.number] });
   assert.equal((await w.results(1))[0]!.error?.status, "deadline_exceeded");
   assert.deepEqual(reasons, ["TimeoutError", "AbortError"]);
   // Asked for only when it has long passed.
   const late = w.request("late", "20");
   w.session.take({ requests: [late], cancels: [late.number] });
   assert.equal((await w.results(1))[0]!.error?.status, "deadline_exceeded");
-  assert.equal((await w.ask("own", "1", { timeoutUs: 1 })).error?.code, "own");
+  assert.equal((await w.ask("own", "1", { timeoutUs: 1n })).error?.code, "own");
   assert.equal(w.log.length, 0);
 });
 

@@ -71,8 +71,8 @@ function endedBy(signal: AbortSignal | undefined, err: unknown): boolean {
 function authorsFault(err: HandlerError, maxReply: number): Fault {
   const fault: Fault = {
     status: "handler_error",
-    code: cut(String(err.code), maxCode) || "error",
-    message: cut(String(err.message), maxMessage),
+    code: cut(String(err.code ?? ""), maxCode) || "error",
+    message: cut(String(err.message ?? ""), maxMessage),
   };
   if (err.details === undefined) return fault;
   const details = Buffer.from(jsonOf(err.details) ?? '"the details have no JSON form"');

@@ -26,10 +26,10 @@ export class Session {
   /** Resolves when all results are sent, or when the host is gone. */
   readonly done: Promise<void>;
 
-  private readonly running = new Map<number, RequestContext>();
+  private readonly running = new Map<bigint, RequestContext>();
   private results: Result[] = [];
   private goodbye: Goodbye | undefined;
-  private last = 0;
+  private last = 0n;
   private leaving = false; // takes no more requests
   private blocked = false;
   private scheduled = false;
@@ -49,7 +49,7 @@ export class Session {
   take(frame: RequestFrame): void {
     for (const request of frame.requests) {
       if (this.leaving) break; // the host knows from the goodbye
-      this.last = Math.max(this.last, request.number);
+      if (request.number > this.last) this.last = request.number;
       this.start(request);
     }
     for (const number of frame.cancels) this.running.get(number)?.cancel();
@@ -86,7 +86,7 @@ export class Session {
 
   private start(request: Request): void {
     const begun = performance.now();
-    const context = new RequestContext(request, request.timeoutUs / 1000, this.logger);
+    const context = new RequestContext(request, Number(request.timeoutUs) / 1000, this.logger);
     this.running.set(request.number, context);
     const handler = this.handlers.get(request.handler);
     const outcome: Promise<Outcome> = handler
@@ -95,7 +95,7 @@ export class Session {
     void outcome.then((it) => this.finish(request.number, begun, it)); // run never rejects
   }
 
-  private finish(number: number, begun: number, outcome: Outcome): void {
+  private finish(number: bigint, begun: number, outcome: Outcome): void {
     this.running.delete(number);
     if (this.over) return;
     const { fault } = outcome;
@@ -103,7 +103,7 @@ export class Session {
       number,
       payload: outcome.payload ?? nothing,
       error: fault && { status: fault.status, code: fault.code, message: fault.message, details: fault.details ?? nothing },
-      durationUs: Math.max(0, Math.round((performance.now() - begun) * 1000)),
+      durationUs: BigInt(Math.max(0, Math.round((performance.now() - begun) * 1000))),
     });
     this.schedule();
   }

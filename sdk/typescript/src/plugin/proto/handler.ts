@@ -117,17 +117,17 @@ export interface RequestFrame {
    * They get a result all the same (deadline_exceeded, or what came of it). An
    * unknown number is one whose result is already on its way.
    */
-  cancels: number[];
+  cancels: bigint[];
 }
 
 export interface Request {
   /** Number pairs the result with the request. It grows along the stream. */
-  number: number;
+  number: bigint;
   handler: string;
   /** Payload is the request's JSON, as the requester sent it. */
   payload: Uint8Array;
   /** Microseconds that remain from now until the deadline; at least 1. */
-  timeoutUs: number;
+  timeoutUs: bigint;
   requestId: string;
   topic: string;
   /** Attempt counts the host's tries of this request, from 1. */
@@ -154,11 +154,11 @@ export interface ResultFrame {
 }
 
 export interface Goodbye {
-  last: number;
+  last: bigint;
 }
 
 export interface Result {
-  number: number;
+  number: bigint;
   /** Payload is the response's JSON. Ignored if error is set. */
   payload: Uint8Array;
   /** Error is set if there is no response. */
@@ -166,7 +166,7 @@ export interface Result {
     | Error
     | undefined;
   /** Microseconds in the handler. */
-  durationUs: number;
+  durationUs: bigint;
 }
 
 /** Error is why a request has no response. */
@@ -501,6 +501,9 @@ export const RequestFrame: MessageFns<RequestFrame> = {
     if (message.cancels.length !== 0) {
       writer.uint32(18).fork();
       for (const v of message.cancels) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field cancels of type uint64 is too large");
+        }
         writer.uint64(v);
       }
       writer.join();
@@ -531,7 +534,7 @@ export const RequestFrame: MessageFns<RequestFrame> = {
           }
           case 2: {
             if (tag === 16) {
-              message.cancels.push(longToNumber(reader.uint64()));
+              message.cancels.push(reader.uint64() as bigint);
 
               continue;
             }
@@ -539,7 +542,7 @@ export const RequestFrame: MessageFns<RequestFrame> = {
             if (tag === 18) {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
-                message.cancels.push(longToNumber(reader.uint64()));
+                message.cancels.push(reader.uint64() as bigint);
               }
 
               continue;
@@ -562,10 +565,10 @@ export const RequestFrame: MessageFns<RequestFrame> = {
 
 function createBaseRequest(): Request {
   return {
-    number: 0,
+    number: 0n,
     handler: "",
     payload: new Uint8Array(0),
-    timeoutUs: 0,
+    timeoutUs: 0n,
     requestId: "",
     topic: "",
     attempt: 0,
@@ -577,7 +580,10 @@ function createBaseRequest(): Request {
 
 export const Request: MessageFns<Request> = {
   encode(message: Request, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.number !== 0) {
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
       writer.uint32(8).uint64(message.number);
     }
     if (message.handler !== "") {
@@ -586,7 +592,10 @@ export const Request: MessageFns<Request> = {
     if (message.payload.length !== 0) {
       writer.uint32(26).bytes(message.payload);
     }
-    if (message.timeoutUs !== 0) {
+    if (message.timeoutUs !== 0n) {
+      if (BigInt.asUintN(64, message.timeoutUs) !== message.timeoutUs) {
+        throw new globalThis.Error("value provided for field message.timeoutUs of type uint64 too large");
+      }
       writer.uint32(32).uint64(message.timeoutUs);
     }
     if (message.requestId !== "") {
@@ -628,7 +637,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.number = longToNumber(reader.uint64());
+            message.number = reader.uint64() as bigint;
             continue;
           }
           case 2: {
@@ -652,7 +661,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.timeoutUs = longToNumber(reader.uint64());
+            message.timeoutUs = reader.uint64() as bigint;
             continue;
           }
           case 5: {
@@ -774,12 +783,15 @@ export const ResultFrame: MessageFns<ResultFrame> = {
 };
 
 function createBaseGoodbye(): Goodbye {
-  return { last: 0 };
+  return { last: 0n };
 }
 
 export const Goodbye: MessageFns<Goodbye> = {
   encode(message: Goodbye, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.last !== 0) {
+    if (message.last !== 0n) {
+      if (BigInt.asUintN(64, message.last) !== message.last) {
+        throw new globalThis.Error("value provided for field message.last of type uint64 too large");
+      }
       writer.uint32(8).uint64(message.last);
     }
     return writer;
@@ -803,7 +815,7 @@ export const Goodbye: MessageFns<Goodbye> = {
               break;
             }
 
-            message.last = longToNumber(reader.uint64());
+            message.last = reader.uint64() as bigint;
             continue;
           }
         }
@@ -820,12 +832,15 @@ export const Goodbye: MessageFns<Goodbye> = {
 };
 
 function createBaseResult(): Result {
-  return { number: 0, payload: new Uint8Array(0), error: undefined, durationUs: 0 };
+  return { number: 0n, payload: new Uint8Array(0), error: undefined, durationUs: 0n };
 }
 
 export const Result: MessageFns<Result> = {
   encode(message: Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.number !== 0) {
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
       writer.uint32(8).uint64(message.number);
     }
     if (message.payload.length !== 0) {
@@ -834,7 +849,10 @@ export const Result: MessageFns<Result> = {
     if (message.error !== undefined) {
       Error.encode(message.error, writer.uint32(26).fork()).join();
     }
-    if (message.durationUs !== 0) {
+    if (message.durationUs !== 0n) {
+      if (BigInt.asUintN(64, message.durationUs) !== message.durationUs) {
+        throw new globalThis.Error("value provided for field message.durationUs of type uint64 too large");
+      }
       writer.uint32(32).uint64(message.durationUs);
     }
     return writer;
@@ -858,7 +876,7 @@ export const Result: MessageFns<Result> = {
               break;
             }
 
-            message.number = longToNumber(reader.uint64());
+            message.number = reader.uint64() as bigint;
             continue;
           }
           case 2: {
@@ -882,7 +900,7 @@ export const Result: MessageFns<Result> = {
               break;
             }
 
-            message.durationUs = longToNumber(reader.uint64());
+            message.durationUs = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1107,17 +1125,6 @@ export const HandlerClient = makeGenericClientConstructor(HandlerService, "rrhos
   service: typeof HandlerService;
   serviceName: string;
 };
-
-function longToNumber(int64: { toString(): string }): number {
-  const num = globalThis.Number(int64.toString());
-  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
-    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
-  }
-  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
-    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
-  }
-  return num;
-}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
