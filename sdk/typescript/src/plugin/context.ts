@@ -45,7 +45,8 @@ export class RequestContext implements Context {
   readonly traceparent: string;
   readonly tracestate: string;
 
-  private readonly ends: number;
+  private readonly ends: number; // on performance.now's clock, which no one sets
+  private date: Date | undefined;
   private readonly root: Logger;
   private own: Logger | undefined;
   private controller: AbortController | undefined;
@@ -61,12 +62,12 @@ export class RequestContext implements Context {
     this.redelivered = info.redelivered;
     this.traceparent = info.traceparent;
     this.tracestate = info.tracestate;
-    this.ends = Date.now() + Math.min(timeoutMs, longest);
+    this.ends = performance.now() + Math.min(timeoutMs, longest);
     this.root = logger;
   }
 
   get deadline(): Date {
-    return new Date(this.ends);
+    return (this.date ??= new Date(Date.now() + this.left));
   }
 
   get logger(): Logger {
@@ -77,7 +78,7 @@ export class RequestContext implements Context {
     if (!this.controller) {
       this.controller = new AbortController();
       if (this.cancelled) this.abort("AbortError", "the request was cancelled");
-      else if (!this.over) this.timer = setTimeout(() => this.expire(), Math.max(this.ends - Date.now(), 0));
+      else if (!this.over) this.expire();
     }
     return this.controller.signal;
   }
@@ -99,8 +100,15 @@ export class RequestContext implements Context {
     clearTimeout(this.timer);
   }
 
+  private get left(): number {
+    return this.ends - performance.now();
+  }
+
+  /** Fires at the deadline, and never before: timers come up to a millisecond early. */
   private expire(): void {
-    this.abort("TimeoutError", "the request's deadline has passed");
+    const left = this.left;
+    if (left > 0) this.timer = setTimeout(() => this.expire(), Math.ceil(left));
+    else this.abort("TimeoutError", "the request's deadline has passed");
   }
 
   private abort(name: string, message: string): void {
