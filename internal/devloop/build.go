@@ -16,10 +16,9 @@ import (
 type builder struct {
 	folder string
 	argv   []string
-	// program is what the host runs, where that is in the folder.
-	program string
-	// made is what argv writes instead; empty where argv writes program.
-	made string
+	// made is what go build writes, and program where that belongs; empty where the
+	// manifest says how to build.
+	made, program string
 }
 
 func (b *builder) isGo() bool { return b.made != "" }
@@ -33,16 +32,14 @@ func builderOf(f plugindir.Found) *builder {
 	if err != nil {
 		return nil // it has just gone
 	}
-	program := ""
-	if c := f.Manifest.Command; len(c) > 0 && (c[0] == f.Name || strings.Contains(c[0], "/")) && filepath.IsLocal(c[0]) {
-		program = filepath.Join(folder, c[0])
-	}
 	if len(f.Manifest.Build) > 0 {
-		return &builder{folder: folder, argv: f.Manifest.Build, program: program}
+		return &builder{folder: folder, argv: f.Manifest.Build}
 	}
-	if program == "" || !isGoProgram(folder) {
+	c := f.Manifest.Command
+	if len(c) == 0 || c[0] != f.Name && !strings.Contains(c[0], "/") || !filepath.IsLocal(c[0]) || !isGoProgram(folder) {
 		return nil
 	}
+	program := filepath.Join(folder, c[0])
 	// Beside the program, so that it can be renamed: a file with a dot is no
 	// source, and no program that a host looks for.
 	made := filepath.Join(filepath.Dir(program), "."+filepath.Base(program)+".tmp")

@@ -6,6 +6,7 @@ package devloop
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -64,8 +65,9 @@ type Loop struct {
 type watched struct {
 	*Loop
 	name    string
-	seen    string   // the print of what was built last
-	outside []string // folders that it is built from, beside its own
+	seen    print           // what was built last
+	made    map[string]bool // files that builds have changed: what they make
+	outside []string        // folders that it is built from, beside its own
 }
 
 // New makes a loop. It starts nothing.
@@ -78,7 +80,7 @@ func New(cfg Config) *Loop {
 	}
 	l := &Loop{cfg: cfg}
 	for _, name := range cfg.Plugins {
-		l.plugins = append(l.plugins, &watched{Loop: l, name: name})
+		l.plugins = append(l.plugins, &watched{Loop: l, name: name, made: make(map[string]bool)})
 	}
 	return l
 }
@@ -88,7 +90,12 @@ func New(cfg Config) *Loop {
 func (l *Loop) Build(ctx context.Context) {
 	l.each(func(w *watched) {
 		w.seen = w.print()
-		if w.build(ctx) {
+		built := w.build(ctx)
+		for _, path := range w.print().changed(w.seen) {
+			w.made[path] = true
+		}
+		w.seen = w.print()
+		if built {
 			w.look(ctx)
 		}
 	})
@@ -107,7 +114,7 @@ func (l *Loop) each(do func(*watched)) {
 }
 
 func (w *watched) watch(ctx context.Context) {
-	changing := w.seen
+	last := w.seen
 	tick := time.NewTimer(w.cfg.Interval)
 	defer tick.Stop()
 	for {
@@ -120,14 +127,28 @@ func (w *watched) watch(ctx context.Context) {
 		now := w.print()
 		// A plugin of many files costs a tenth of a processor at most.
 		tick.Reset(max(w.cfg.Interval, 10*time.Since(start)))
-		if now == w.seen || now != changing {
-			changing = now
+		settled := maps.Equal(now, last)
+		if last = now; !settled || maps.Equal(now, w.seen) {
 			continue
 		}
-		w.seen = now
 		w.report(Event{Step: Changed})
-		if w.build(ctx) && !w.reload(ctx) {
-			w.seen = "" // it was being written: once more
+		built := w.build(ctx)
+		w.take(now)
+		if built && !w.reload(ctx) {
+			w.seen = nil // it was being written: once more
+		}
+	}
+}
+
+// take takes note of what has been built, from the sources as they were before.
+// What changes while a build runs is what it makes; but where it is new that
+// something does, it may as well have been edited, and is built once more.
+func (w *watched) take(before print) {
+	w.seen = w.print()
+	for _, path := range w.seen.changed(before) {
+		if !w.made[path] {
+			w.seen[path] = "edited, or made"
+			w.made[path] = true
 		}
 	}
 }
@@ -177,7 +198,7 @@ func (w *watched) look(ctx context.Context) {
 	}
 	outside := b.outside(ctx)
 	// If something has changed meanwhile, it is built, and this is done again.
-	if !slices.Equal(outside, w.outside) && w.print() == w.seen {
+	if !slices.Equal(outside, w.outside) && maps.Equal(w.print(), w.seen) {
 		w.outside = outside
 		w.seen = w.print()
 	}

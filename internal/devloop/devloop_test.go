@@ -154,8 +154,8 @@ func TestOutside(t *testing.T) {
 	b.said(t, "other")
 }
 
-// TestOwnBuild: plugin.toml says how, in the folder; what needs no build is
-// reloaded when it changes.
+// TestOwnBuild: plugin.toml says how, in the folder; what the command makes there
+// is no source, and what is edited meanwhile is.
 func TestOwnBuild(t *testing.T) {
 	t.Parallel()
 	b := &bench{dir: t.TempDir()}
@@ -168,6 +168,20 @@ func TestOwnBuild(t *testing.T) {
 	b.write(t, "p/source", "#!/bin/sh\necho two\n")
 	b.expect(t, Changed, Built, Reloaded)
 	b.said(t, "two")
+
+	b.write(t, "p/plugin.toml", `build = ["sh", "-c", "cp source p; cp edit source 2>/dev/null; rm -f edit"]`)
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two", "two")
+	b.write(t, "p/edit", "#!/bin/sh\necho three\n") // an edit that is made while the next build runs
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two", "two", "two")
+	b.expect(t, Changed, Built, Reloaded)
+	b.said(t, "two", "two", "two", "three")
+	select {
+	case e := <-b.events:
+		t.Errorf("and once more: %+v", e)
+	case <-time.After(200 * time.Millisecond): // twenty looks
+	}
 }
 
 func TestNothingToBuild(t *testing.T) {

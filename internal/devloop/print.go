@@ -1,98 +1,93 @@
 package devloop
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"rrhost/internal/plugindir"
 )
 
-// print changes whenever a source of the plugin does: it is made of the names,
-// sizes and times of the files, and reads none of them. It is empty where there is
-// no plugin.
-func (w *watched) print() string {
+// A print tells of each file that a plugin may be built from when it was changed.
+// It reads none of them.
+type print map[string]string
+
+// print looks at the plugin's folder, and at the others that it is built from. It
+// is empty where there is no plugin.
+func (w *watched) print() print {
+	p := make(print)
 	f := plugindir.Look(w.cfg.Dir, w.name)
 	if f.Root == "" {
-		return ""
+		return p
 	}
 	root, err := filepath.EvalSymlinks(f.Root)
 	if err != nil {
-		return ""
+		return p // it has just gone
 	}
-	var program string
-	var into []string // folders that are built into
-	if b := builderOf(f); b != nil {
-		program = b.program
-		if !b.isGo() {
-			into = builtInto
-		}
-	}
-	sum := sha256.New()
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case path == root && !d.IsDir():
-			return note(sum, path, d)
-		case path == root:
-			return nil
-		case ignored(d) || d.IsDir() && slices.Contains(into, d.Name()):
+		case path != root && ignored(d):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
-		case path == program:
-			return nil // is made from them
+		case d.IsDir():
+			return nil
 		}
-		return note(sum, path, d)
+		return p.add(path, d)
 	})
 	if err != nil {
-		return "changing: " + err.Error() // right now: another look will tell
+		p[root] = err.Error() // it changes right now: another look will tell
 	}
 	for _, dir := range w.outside {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			fmt.Fprintln(sum, dir, "has gone")
+			p[dir] = err.Error()
 		}
 		for _, e := range entries {
 			if e.IsDir() || ignored(e) {
 				continue
 			}
-			if err := note(sum, filepath.Join(dir, e.Name()), e); err != nil {
-				return "changing: " + err.Error()
+			if err := p.add(filepath.Join(dir, e.Name()), e); err != nil {
+				p[dir] = err.Error()
 			}
 		}
 	}
-	return fmt.Sprintf("%x", sum.Sum(nil))
+	return p
 }
 
-// builtInto are the folders that the commands of manifests may build into, beside
-// the program itself: what appears elsewhere counts as a source.
-var builtInto = []string{"bin", "build", "dist", "out", "target"}
+func (p print) add(path string, d fs.DirEntry) error {
+	info, err := d.Info()
+	if err == nil {
+		p[path] = fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())
+	}
+	return err
+}
 
-// ignored are entries that no plugin is made from, though they lie among its
+// changed are the files that are not in p as they are in before, or only there.
+func (p print) changed(before print) []string {
+	var paths []string
+	for path, now := range p {
+		if before[path] != now {
+			paths = append(paths, path)
+		}
+	}
+	for path := range before {
+		if _, is := p[path]; !is {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// ignored are entries that no plugin is built from, though they lie among its
 // sources: editors' and tools' own, libraries that others install, tests.
 func ignored(d fs.DirEntry) bool {
 	name := d.Name()
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.HasSuffix(name, "_test.go") ||
 		d.IsDir() && (name == "node_modules" || name == "__pycache__")
-}
-
-func note(sum hash.Hash, path string, d fs.DirEntry) error {
-	info, err := d.Info()
-	if err != nil {
-		return err
-	}
-	if d.IsDir() {
-		fmt.Fprintln(sum, path)
-		return nil
-	}
-	fmt.Fprintln(sum, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
-	return nil
 }

@@ -74,38 +74,20 @@ func same(t *testing.T, what string, have, want []string) {
 	}
 }
 
-// TestGoPlugin: what is written is formatted, vetted, builds from the modules at
-// hand alone, and passes its own tests.
+// TestGoPlugin: what is written is formatted, builds from the modules at
+// hand alone, passes its own tests, and runs.
 func TestGoPlugin(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "first-one")
-	p, err := New(folder, golang)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func(name string, args ...string) string {
-		t.Helper()
-		cmd := exec.Command(name, args...)
-		cmd.Dir = folder
-		cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly", "GOWORK=off")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-		}
-		return string(out)
-	}
-	if unformatted := run("gofmt", "-l", "main.go", "main_test.go"); unformatted != "" {
+	p := begin(t, golang)
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOFLAGS", "-mod=readonly")
+	t.Setenv("GOWORK", "off")
+	if unformatted := p.run(t, "gofmt -l main.go main_test.go"); unformatted != "" {
 		t.Errorf("gofmt would change %s", unformatted)
 	}
-	run("go", "vet", ".")
-	for _, command := range p.Language.Next(p.Name) {
-		fields := strings.Fields(command)
-		run(fields[0], fields[1:]...)
-	}
-	if _, err := os.Stat(filepath.Join(folder, p.Name)); err != nil {
-		t.Errorf("not built: %v", err)
-	}
+	p.follow(t)
+	p.answers(t)
 	for _, no := range []string{"rrhost-sdk/plugin/serve_test.go", "rrhost-sdk/go.sum"} {
-		if _, err := os.Stat(filepath.Join(folder, no)); err == nil {
+		if _, err := os.Stat(filepath.Join(p.Folder, no)); err == nil {
 			t.Errorf("%s has no business there", no)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"rrhost"
 )
 
 //go:embed all:templates
@@ -36,7 +38,7 @@ type Language struct {
 }
 
 // Languages are all that there are; the first is the default.
-var Languages = []Language{golang}
+var Languages = []Language{golang, typescript, python}
 
 // LanguageNamed finds a language by its name.
 func LanguageNamed(name string) (Language, error) {
@@ -184,6 +186,20 @@ func (p Plugin) files() (map[string][]byte, error) {
 		name = strings.TrimSuffix(strings.TrimPrefix(name, root+"/"), ".tmpl")
 		files[name] = []byte(text.String())
 		return nil
+	})
+	return files, err
+}
+
+// tree is all that is embedded of a folder of the repository, as the SDK.
+func tree(root string) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	err := fs.WalkDir(rrhost.SDK, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := rrhost.SDK.ReadFile(name)
+		files[sdkFolder+strings.TrimPrefix(name, root)] = text
+		return err
 	})
 	return files, err
 }
