@@ -50,15 +50,17 @@ func TestCommandsOfTheReadme(t *testing.T) {
 	}
 
 	want := map[string]*regexp.Regexp{ // of what is printed
-		`bin/rrclient request calculate '{"a":10,"b":5}'`: regexp.MustCompile(`^\{"result":15\}\n$`),
-		`bin/rrclient logs --since 1h`:                    regexp.MustCompile(`(?m)request .*calculate`),
-		`bin/rrhost topics --print`:                       regexp.MustCompile(`kafka-topics\.sh .*--create .*calculate`),
-		`bin/rrhost audit migrate --print`:                regexp.MustCompile(`CREATE TABLE`),
-		`bin/rrhost check`:                                regexp.MustCompile(`(?m)^ok`),
+		`bin/rrclient request calculate '{"a":10,"b":5}'`:             regexp.MustCompile(`^\{"result":15\}\n$`),
+		`bin/rrclient logs --since 1h`:                                regexp.MustCompile(`(?m)request .*calculate`),
+		`bin/rrhost plugin call plugins/greet greet '{"name":"Ada"}'`: regexp.MustCompile(`Ada`),
+		`bin/rrhost plugin test plugins/greet`:                        regexp.MustCompile(`, 0 failed`),
+		`bin/rrhost topics --print`:                                   regexp.MustCompile(`kafka-topics\.sh .*--create .*calculate`),
+		`bin/rrhost audit migrate --print`:                            regexp.MustCompile(`CREATE TABLE`),
+		`bin/rrhost check`:                                            regexp.MustCompile(`(?m)^ok`),
 	}
 	// The shipped file's trail is SQLite: its tables come by themselves.
 	ran := 0
-	for _, line := range strings.Split(block(t, string(readme), "sh", "bin/rrhost run")+block(t, string(readme), "sh", "bin/rrhost keygen"), "\n") {
+	for _, line := range strings.Split(block(t, string(readme), "sh", "bin/rrhost plugin init")+block(t, string(readme), "sh", "bin/rrhost run")+block(t, string(readme), "sh", "bin/rrhost keygen"), "\n") {
 		command, _, _ := strings.Cut(line, "  #")
 		command = strings.TrimSpace(command)
 		switch {
