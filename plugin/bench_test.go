@@ -163,18 +163,6 @@ func startContenders(b *testing.B) []contender {
 	return list
 }
 
-type pluginContender struct{ name, path string }
-
-// pluginContenders are the conformance plugins of the languages' SDKs.
-func pluginContenders(b *testing.B) []pluginContender {
-	dir := b.TempDir()
-	goEcho := filepath.Join(dir, "echo")
-	if out, err := exec.Command("go", "build", "-o", goEcho, "rrhost/plugins/echo").CombinedOutput(); err != nil {
-		b.Fatalf("build echo: %v\n%s", err, out)
-	}
-	return []pluginContender{{"Go plugin", goEcho}}
-}
-
 func startPlugin(b *testing.B, name, path string) contender {
 	store, err := plugindir.OpenStore(filepath.Join(b.TempDir(), "store"))
 	if err != nil {
