@@ -185,13 +185,14 @@ func (l *Lane) Down(i Instance, cause string) {
 }
 
 // Reject says that the plugin will not come up by waiting. What waits is
-// answered at once, and so is all that comes until Up.
+// answered at once, and so is all that comes until Up. What runs may finish, as
+// after [Lane.Retire].
 func (l *Lane) Reject(cause string) {
 	l.mu.Lock()
 	for _, m := range l.members {
 		l.retire(m)
 	}
-	l.members, l.cause, l.final = nil, cause, true
+	l.cause, l.final = cause, true
 	var next steps
 	for _, from := range []*list.List{&l.suspects, &l.waiting} {
 		for from.Len() > 0 {
@@ -303,6 +304,8 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 		o.Dropped = true
 	case !r.NotStarted && j.attempt >= j.req.MaxAttempts:
 		o.fail(wire.StatusPluginCrashed, fmt.Sprintf("plugin %s crashed %d times while it handled this request", l.name, j.attempt))
+	case l.final: // there is nothing to try it at
+		o.fail(wire.StatusPluginUnavailable, l.why())
 	default:
 		l.halt(j)
 		if r.NotStarted {

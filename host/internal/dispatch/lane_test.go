@@ -282,6 +282,30 @@ func TestRejectedIsAnsweredAtOnce(t *testing.T) {
 	})
 }
 
+// A plugin that is taken away finishes what runs; what it does not finish has no
+// other to go to.
+func TestRejectedFinishesWhatRuns(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p := &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("finishes", 30*time.Second))
+		g.start(l, request("is lost", 30*time.Second))
+		l.Reject("it was removed")
+		drained := l.Drained(p)
+		p.answer(0, `{}`)
+		g.want("finishes", wire.StatusOK, 1)
+		select {
+		case <-drained:
+			t.Error("drained, and a request still runs")
+		default:
+		}
+		p.done(1)(stream.Result{Crashed: true})
+		g.want("is lost", wire.StatusPluginUnavailable, 1)
+		<-drained
+		l.Down(p, "")
+	})
+}
+
 func TestNoHandler(t *testing.T) {
 	run(t, func(t *testing.T, l *Lane, g *log) {
 		l.Up(&fake{}, "v1", routes)

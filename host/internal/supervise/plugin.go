@@ -287,10 +287,9 @@ func (p *Plugin) Run(ctx context.Context) {
 		case o := <-p.orders:
 			o.reply <- o.do(ctx)
 		case <-look:
-			start := time.Now()
-			p.look(ctx)
+			took := p.look(ctx)
 			// A plugin of many files costs a fiftieth of a processor at most.
-			tick.Reset(max(p.time.look, 50*time.Since(start)))
+			tick.Reset(max(p.time.look, 50*took))
 		}
 		p.set(func(*State) { p.retiring = slices.DeleteFunc(p.retiring, (*generation).over) })
 	}
@@ -312,25 +311,28 @@ func (p *Plugin) first(ctx context.Context) {
 	p.take(ctx, b)
 }
 
-// look starts what has changed in the directory, once it has stopped changing.
-func (p *Plugin) look(ctx context.Context) {
+// look starts what has changed in the directory, once it has stopped changing. It
+// returns how long it took to see whether something has.
+func (p *Plugin) look(ctx context.Context) (took time.Duration) {
+	begun := time.Now()
 	found := plugindir.Look(p.cfg.Dir, p.cfg.Name)
 	now := found.Fingerprint()
+	took = time.Since(begun)
 	if now == p.seen {
 		p.changing = ""
-		return
+		return took
 	}
 	if now != p.changing || p.since.IsZero() {
 		p.changing, p.since = now, time.Now()
-		return
+		return took
 	}
 	if time.Since(p.since) < p.time.settle {
-		return
+		return took
 	}
 	b, err := p.stage()
 	switch {
 	case errors.Is(err, plugindir.ErrBusy):
-		return
+		return took
 	case errors.Is(err, plugindir.ErrAbsent):
 		p.remove(err)
 	case err != nil:
@@ -339,6 +341,7 @@ func (p *Plugin) look(ctx context.Context) {
 		p.take(ctx, b)
 	}
 	p.seen, p.changing, p.since = now, "", time.Time{}
+	return took
 }
 
 // take runs b, which is what the directory has, unless a rollback has pinned

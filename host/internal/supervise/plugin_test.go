@@ -297,6 +297,7 @@ func TestInstalledAndRemoved(t *testing.T) {
 	w.install(t, "1")
 	next(t, "up", w.up)
 	running := w.request(`{"do":"sleep","ms":300}`)
+	until(t, "in flight", func() bool { return w.State().Instances[0].InFlight == 1 })
 	if err := os.Remove(filepath.Join(w.dir, "p")); err != nil {
 		t.Fatal(err)
 	}
