@@ -28,6 +28,7 @@ import (
 	"rrhost/host/internal/reply"
 	"rrhost/internal/control"
 	"rrhost/internal/discovery"
+	"rrhost/internal/guard"
 	"rrhost/internal/kafka"
 	"rrhost/internal/plugindir"
 	"rrhost/plugin"
@@ -123,7 +124,14 @@ func (h *Host) checkReady() {
 // at most the drain timeout, commits, leaves the group and stops the plugins. It
 // returns nil after such an end, and an error where it could not start. It leaves
 // no goroutine and no process behind. It can be called once.
+//
+// On Linux the process cannot be looked into from then on by others of its user,
+// debuggers included, and writes no core dump: it has keys. As PID 1 of a
+// container it also waits for orphans.
 func (h *Host) Run(ctx context.Context) (err error) {
+	if err := guard.Undumpable(); err != nil {
+		return fmt.Errorf("keep others out of this process: %w", err)
+	}
 	r := &run{Host: h, self: newIdentity(), metrics: admin.NewMetrics()}
 	if r.flow.ring, err = h.cfg.Ring(); err != nil {
 		return err
@@ -249,6 +257,7 @@ func (r *run) serve(ctx context.Context, producer *kafka.Producer, listener net.
 	defer background.Wait()
 	defer stop()
 
+	background.Go(func() { guard.Reap(rest) })
 	r.startServers(rest, &background)
 	background.Go(func() { r.addresses.run(rest) })
 	if r.publisher != nil {

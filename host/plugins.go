@@ -12,6 +12,7 @@ import (
 	"rrhost/config"
 	"rrhost/host/internal/dispatch"
 	"rrhost/host/internal/supervise"
+	"rrhost/internal/guard"
 	"rrhost/internal/handler"
 	"rrhost/internal/plugindir"
 	"rrhost/internal/process"
@@ -133,6 +134,7 @@ func supervision(cfg config.Config, plugin string, store *plugindir.Store) super
 		Strict: cfg.Plugins.Trust == "strict", Locked: cfg.Plugins.Verify == "lock",
 		Process: process.Config{
 			Env: cfg.Plugins.Env, MaxPayload: cfg.Host.MaxPayload, Settings: own.Config,
+			User: own.User, Limits: guard.Limits{Memory: own.Memory, MilliCPUs: own.MilliCPUs, OpenFiles: own.OpenFiles},
 		},
 		Allowed: cfg.Plugins.Env, Instances: own.Instances,
 		StartTimeout: cfg.Plugins.StartTimeout,

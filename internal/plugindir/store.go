@@ -52,6 +52,7 @@ type Build struct {
 	Program string // absolute
 	Args    []string
 	Dir     string // to run it in
+	Folder  string // holds Dir and nothing else, and is open to the host alone
 	// Outside is a program that is not in the store, such as an interpreter: it
 	// is named, and not verified. Empty if there is none.
 	Outside  string
@@ -88,9 +89,6 @@ func (s *Store) Stage(f Found) (Build, error) {
 		return Build{}, fmt.Errorf("plugin %s: %w", f.Name, ErrBusy)
 	}
 	digest := hex.EncodeToString(c.sum.Sum(nil))
-	if err := os.Chmod(tmp, 0o711); err != nil {
-		return Build{}, fmt.Errorf("copy plugin %s: %w", f.Name, err)
-	}
 	final := filepath.Join(builds, digest)
 	if err := os.Rename(tmp, final); err != nil {
 		// It is there already. What is in the store was checked when it came;
@@ -127,7 +125,7 @@ func (s *Store) build(name, digest string) (Build, error) {
 	if err != nil {
 		return Build{}, err
 	}
-	b := Build{Name: name, Digest: digest, Dir: dir, Manifest: m}
+	b := Build{Name: name, Digest: digest, Dir: dir, Folder: filepath.Dir(dir), Manifest: m}
 	inside := m.inside(dir, name)
 	program := m.Command[0]
 	b.Args = b.Manifest.Command[1:]

@@ -8,13 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"rrhost/internal/guard"
 )
 
 // A command is the operating system's side of a life: go-plugin's
@@ -22,9 +21,10 @@ import (
 // the plugin prints, and the host alone starts, watches and kills.
 type command struct {
 	cfg       Config
-	socketDir string // the folder that the plugin makes its socket in
+	user      *guard.User // whom it runs as; nil: us
+	socketDir string      // the folder that the plugin makes its socket in
 
-	pid     int
+	child   *guard.Child
 	line    []byte   // the vetted handshake
 	addr    string   // the socket's path, from it
 	stdin   *os.File // our end: its closing tells the plugin that we are gone
@@ -33,21 +33,6 @@ type command struct {
 	pipes   sync.WaitGroup
 	readers []*os.File
 	out     output // of stderr
-}
-
-// base is what all plugins may know of the host's environment.
-var base = []string{"PATH", "HOME", "TMPDIR", "LANG", "TZ"}
-
-// environment is the allow-list's part of the host's environment. A key for
-// sealing is never in it, whatever the list says.
-func environment(allowed []string) []string {
-	var env []string
-	for _, name := range append(base[:len(base):len(base)], allowed...) {
-		if value, ok := os.LookupEnv(name); ok && name != "ENCRYPTION_KEY" {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
 }
 
 // Start starts the process and waits for its handshake line. On an error, no
@@ -71,16 +56,28 @@ func (c *command) start(ctx context.Context, env []string) error {
 	}
 	c.stdin, c.readers = stdinW, []*os.File{outR, errR}
 
-	started := make(chan error, 1)
-	go c.live(env, stdinR, outW, errW, started)
-	err = <-started
-	_, _, _ = stdinR.Close(), outW.Close(), errW.Close()
-	if err != nil {
-		c.closePipes()
-		return err
+	if c.user != nil { // it may open them by name, as /dev/stdout
+		for _, f := range []*os.File{stdinR, outW, errW} {
+			_ = f.Chown(int(c.user.UID), int(c.user.GID)) // most programs never do
+		}
 	}
 	c.out.tail = c.cfg.Tail
-	c.out.logger = c.cfg.Logger.With("plugin", c.cfg.Name, "version", c.cfg.Version, "pid", c.pid)
+	c.child, err = guard.Start(ctx, guard.Program{
+		Name: c.cfg.Name, Path: c.cfg.Path, Args: c.cfg.Args, Dir: c.cfg.Dir, Env: env,
+		Stdin: stdinR, Stdout: outW, Stderr: errW, User: c.user, Limits: c.cfg.Limits,
+	})
+	_, _, _ = stdinR.Close(), outW.Close(), errW.Close()
+	if err != nil {
+		close(c.exited)
+		c.closePipes()
+		return c.explain(err)
+	}
+	go func() {
+		c.cause = c.child.Wait()
+		close(c.exited)
+	}()
+	c.out.logger = c.cfg.Logger.With("plugin", c.cfg.Name, "version", c.cfg.Version, "pid", c.child.PID)
+	warnUnbound(c.out.logger, c.cfg.Name, c.child.Unbound)
 	c.pipes.Go(func() { drain(bufio.NewReaderSize(errR, maxLine), c.out.stderr) })
 
 	if err := c.handshake(ctx, outR); err != nil {
@@ -93,50 +90,6 @@ func (c *command) start(ctx context.Context, env []string) error {
 		return err
 	}
 	return nil
-}
-
-// live is the goroutine that starts the process and waits for its end. It holds
-// its thread: the kernel kills a child with a parent-death signal when the
-// *thread* that made it ends, and Go ends threads.
-func (c *command) live(env []string, stdin, stdout, stderr *os.File, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var cmd *exec.Cmd
-	for try := 0; ; try++ {
-		cmd = exec.Command(c.cfg.Path, c.cfg.Args...)
-		cmd.Dir, cmd.Env = c.cfg.Dir, env
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-		cmd.SysProcAttr = attributes()
-		err := cmd.Start()
-		if err == nil {
-			break
-		}
-		// Somebody is still writing the file, or a child that was forked just
-		// then still holds it open for writing (golang.org/issue/22315).
-		if errors.Is(err, syscall.ETXTBSY) && try < 20 {
-			time.Sleep(25 * time.Millisecond)
-			continue
-		}
-		close(c.exited)
-		started <- err
-		return
-	}
-	c.pid = cmd.Process.Pid
-	started <- nil
-	err := waitAndSweep(cmd, c.killGroup)
-	c.cause = exitCause(cmd.ProcessState, err)
-	close(c.exited)
-}
-
-// exitCause names how a process ended.
-func exitCause(state *os.ProcessState, err error) error {
-	if state == nil {
-		return fmt.Errorf("wait: %w", err)
-	}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return fmt.Errorf("killed by signal %d (%s)", int(ws.Signal()), ws.Signal())
-	}
-	return fmt.Errorf("exited with code %d", state.ExitCode())
 }
 
 // handshake reads and vets the first line. What comes after it on stdout is
@@ -182,22 +135,12 @@ func (c *command) handshake(ctx context.Context, stdout *os.File) error {
 	return nil
 }
 
-// kill ends the process and all of its group, at once. It may be called at any
+// kill ends the process and all that it started, at once. It may be called at any
 // time and again.
 func (c *command) kill() {
-	select {
-	case <-c.exited:
-	default:
-		c.killGroup()
+	if c.child != nil {
+		c.child.Kill()
 	}
-}
-
-func (c *command) killGroup() {
-	if c.pid <= 1 {
-		return // nothing was started; and -0 would be the host's own group
-	}
-	// An error means that nobody is left.
-	_ = syscall.Kill(-c.pid, syscall.SIGKILL)
 }
 
 // closePipes ends the readers. Called after the exit: what a process wrote
@@ -229,7 +172,12 @@ func (c *command) Kill(context.Context) error {
 	return nil
 }
 
-func (c *command) ID() string { return strconv.Itoa(c.pid) }
+func (c *command) ID() string {
+	if c.child == nil { // go-plugin asks also where nothing was started
+		return ""
+	}
+	return strconv.Itoa(c.child.PID)
+}
 
 func (c *command) Name() string { return c.cfg.Path }
 
@@ -256,7 +204,7 @@ func (c *command) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPeer(conn.(*net.UnixConn), c.pid); err != nil {
+	if err := c.checkPeer(conn.(*net.UnixConn)); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

@@ -1,35 +1,17 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// attributes make the child the leader of a group of its own, which dies with
-// the host, also where the host is killed.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
-// waitAndSweep waits for cmd's exit, ends what it left behind in its group, and
-// reaps it: in this order, because until then the group's number is nobody
-// else's.
-func waitAndSweep(cmd *exec.Cmd, sweep func()) error {
-	for errors.Is(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
-	}
-	sweep()
-	return cmd.Wait()
-}
-
-// checkPeer makes sure that who listens is our user, in the plugin's group: a
-// wrapper script's child is, another plugin isn't.
-func checkPeer(conn *net.UnixConn, pgid int) error {
+// checkPeer makes sure that who listens is the plugin's user, in the plugin's
+// group: a wrapper script's child is, another plugin isn't. (A group is in one
+// session, and each plugin has one of its own: others cannot join.)
+func (c *command) checkPeer(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -46,10 +28,14 @@ func checkPeer(conn *net.UnixConn, pgid int) error {
 	if cred != nil {
 		return fmt.Errorf("who listens on the plugin's socket: %w", cred)
 	}
-	if int(peer.Uid) != os.Getuid() {
-		return fmt.Errorf("user %d listens on the plugin's socket", peer.Uid)
+	want := uint32(os.Geteuid())
+	if c.user != nil {
+		want = c.user.UID
 	}
-	if got, err := unix.Getpgid(int(peer.Pid)); err != nil || got != pgid {
+	if peer.Uid != want {
+		return fmt.Errorf("user %d listens on the plugin's socket, and it runs as user %d", peer.Uid, want)
+	}
+	if got, err := unix.Getpgid(int(peer.Pid)); err != nil || got != c.child.PID {
 		return fmt.Errorf("process %d, which is not the plugin's, listens on its socket", peer.Pid)
 	}
 	return nil

@@ -201,6 +201,21 @@ func withoutArguments(line string) string {
 	return line
 }
 
+// A said is an error that holds words of a plugin's: they are shown as what
+// prints, and no more of them than somebody reads.
+type said struct{ error }
+
+func (e said) Error() string {
+	const enough = 4 << 10 // bytes
+	text := e.error.Error()
+	if len(text) > enough {
+		text = text[:enough] + "…"
+	}
+	return printable(text)
+}
+
+func (e said) Unwrap() error { return e.error }
+
 // printable makes a plugin's text one line of what prints: no line breaks that
 // would begin a forged line, no terminal's control sequences.
 func printable(s string) string {

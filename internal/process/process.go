@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"rrhost/internal/guard"
 	"rrhost/internal/handler"
 	"rrhost/internal/stream"
 	"rrhost/plugin/proto"
@@ -35,6 +37,9 @@ type Config struct {
 	Name, Version string
 	// Path is the executable; Dir its working directory.
 	Path, Dir string
+	// Folder is the plugin's own, above Dir. It is opened for the plugin's user and
+	// closed to others. Empty: no folder is changed.
+	Folder string
 	// Args are the executable's arguments.
 	Args []string
 	// Env lists the host's environment variables that the plugin gets, beside
@@ -48,6 +53,11 @@ type Config struct {
 	// NoTLS turns AutoMTLS off, for plugins whose TLS stack has no P-521. The
 	// socket's folder and the check of who listens remain.
 	NoTLS bool
+	// User is whom the plugin runs as, by name or number, where the host is root.
+	// Empty: as the host.
+	User string
+	// Limits bound the plugin and what it starts.
+	Limits guard.Limits
 	// Logger gets what the plugin prints. Defaults to none.
 	Logger hclog.Logger
 	// Tail keeps the last of it. Nil: nothing does.
@@ -150,7 +160,18 @@ func Describe(ctx context.Context, cfg Config) (stream.About, error) {
 
 // launch runs the executable and the handshake.
 func (p *Process) launch(ctx context.Context) (err error) {
-	if p.sockets, err = newSockets(); err != nil {
+	var user *guard.User
+	if p.cfg.User != "" {
+		if user, err = userOf(p.cfg.User, os.Geteuid()); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Folder != "" {
+		if err := admit(p.cfg.Folder, user); err != nil {
+			return err
+		}
+	}
+	if p.sockets, err = newSockets(user); err != nil {
 		return err
 	}
 	token := stream.NewToken()
@@ -170,8 +191,11 @@ func (p *Process) launch(ctx context.Context) (err error) {
 			grpc.WithNoProxy(),
 		), p.cfg.DialOptions...),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
-			p.cmd = &command{cfg: p.cfg, socketDir: socketDir, exited: make(chan struct{})}
-			env := append(environment(p.cfg.Env), spec.Env...)
+			if err := handOver(socketDir, user); err != nil {
+				return nil, err
+			}
+			p.cmd = &command{cfg: p.cfg, user: user, socketDir: socketDir, exited: make(chan struct{})}
+			env := append(environment(p.cfg, user), spec.Env...)
 			env = append(env, fmt.Sprintf("%s=%d", stream.MaxMessageEnv, stream.MaxMessage(p.cfg.MaxPayload)), stream.TokenEnv+"="+token)
 			return &starter{command: p.cmd, ctx: ctx, env: env}, nil
 		},
@@ -216,7 +240,7 @@ func (p *Process) Dial() (*grpc.ClientConn, error) {
 func (p *Process) introduce(ctx context.Context) error {
 	raw, err := p.client.Client()
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", said{err})
 	}
 	p.conn = raw.(*goplugin.GRPCClient).Conn
 	return p.open(ctx)
@@ -231,7 +255,7 @@ func (p *Process) open(ctx context.Context) error {
 	api := proto.NewHandlerClient(p.conn)
 	desc, err := api.Describe(ctx, &proto.DescribeRequest{})
 	if err != nil {
-		return fmt.Errorf("describe: %w", err)
+		return fmt.Errorf("describe: %w", said{err})
 	}
 	about, err := aboutOf(desc)
 	if err != nil {
@@ -250,13 +274,13 @@ func (p *Process) open(ctx context.Context) error {
 	handle, err := api.Handle(streamCtx)
 	if err != nil {
 		cancel()
-		return fmt.Errorf("open the stream: %w", err)
+		return fmt.Errorf("open the stream: %w", said{err})
 	}
 	p.cancel = cancel
 	p.instance = stream.NewInstance(about, p.cfg.MaxPayload)
 	go func() {
 		defer close(p.over)
-		p.cause = p.instance.Run(handle)
+		p.cause = said{p.instance.Run(handle)}
 	}()
 	return nil
 }
@@ -272,10 +296,10 @@ func (p *Process) configure(ctx context.Context, api proto.HandlerClient) error 
 	}
 	_, err = api.Configure(ctx, &proto.ConfigureRequest{Settings: text, MaxReply: uint32(p.cfg.MaxPayload)})
 	if status.Code(err) == codes.InvalidArgument {
-		return &RefusedError{"it refuses its settings: " + printable(status.Convert(err).Message())}
+		return &RefusedError{"it refuses its settings: " + said{errors.New(status.Convert(err).Message())}.Error()}
 	}
 	if err != nil {
-		return fmt.Errorf("configure: %w", err)
+		return fmt.Errorf("configure: %w", said{err})
 	}
 	return nil
 }
@@ -283,11 +307,14 @@ func (p *Process) configure(ctx context.Context, api proto.HandlerClient) error 
 // aboutOf checks what a plugin says of itself.
 func aboutOf(d *proto.DescribeResponse) (stream.About, error) {
 	about := stream.About{
-		Name: printable(d.GetName()), Version: printable(d.GetVersion()), SDK: printable(d.GetSdk()),
+		Name: aboutText(d.GetName()), Version: aboutText(d.GetVersion()), SDK: aboutText(d.GetSdk()),
 		ConfigSchema: validOrNil(d.GetConfigSchema()),
 	}
 	if len(d.GetHandlers()) == 0 {
 		return about, &RefusedError{"it has no handler"}
+	}
+	if n := len(d.GetHandlers()); n > maxHandlers {
+		return about, &RefusedError{fmt.Sprintf("it has %d handlers, and %d are the most", n, maxHandlers)}
 	}
 	seen := make(map[string]bool)
 	for _, h := range d.GetHandlers() {
@@ -306,6 +333,19 @@ func aboutOf(d *proto.DescribeResponse) (stream.About, error) {
 	return about, nil
 }
 
+// Bounds of what a plugin says of itself.
+const (
+	maxAbout    = 200 // bytes of a name or version
+	maxHandlers = 1000
+)
+
+func aboutText(s string) string {
+	if len(s) > maxAbout {
+		s = s[:maxAbout] + "…"
+	}
+	return printable(s)
+}
+
 func validOrNil(schema []byte) []byte {
 	if !json.Valid(schema) {
 		return nil
@@ -317,7 +357,7 @@ func validOrNil(schema []byte) []byte {
 func (p *Process) Instance() *stream.Instance { return p.instance }
 
 // PID is the process's number; its group has the same.
-func (p *Process) PID() int { return p.cmd.pid }
+func (p *Process) PID() int { return p.cmd.child.PID }
 
 // Done is closed when the instance has ended: every request has its result or
 // has been told that there is none. The process is gone, or will be after
@@ -339,7 +379,7 @@ func (p *Process) CloseStdin() error { return p.cmd.stdin.Close() }
 func (p *Process) Check(ctx context.Context) error {
 	resp, err := grpc_health_v1.NewHealthClient(p.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: goplugin.GRPCServiceName})
 	if err != nil {
-		return fmt.Errorf("health check: %w", err)
+		return fmt.Errorf("health check: %w", said{err})
 	}
 	if resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		return fmt.Errorf("health check: it says %s", resp.GetStatus())
@@ -405,7 +445,7 @@ func (p *Process) discard() {
 		p.client.Kill()
 		last.Stop()
 	}
-	if p.cmd != nil && p.cmd.pid != 0 {
+	if p.cmd != nil && p.cmd.child != nil {
 		p.cmd.kill()
 		<-p.cmd.exited
 		p.cmd.closePipes()

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"syscall"
+
+	"rrhost/internal/guard"
 )
 
 // sockets is the private folder that a life's sockets are in. Its lock tells
@@ -20,7 +22,10 @@ type sockets struct {
 // newSockets makes the folder, with a path short enough for the sockets in it:
 // go-plugin adds up to 40 bytes. Before, it removes what hosts that were killed
 // have left.
-func newSockets() (*sockets, error) {
+//
+// user is whom the plugin runs as, nil for the host's: the folder can be passed
+// through by its group, and is open to nobody else.
+func newSockets(user *guard.User) (*sockets, error) {
 	const added = 42
 	parents := []string{os.TempDir()}
 	if parents[0] != "/tmp" {
@@ -38,6 +43,12 @@ func newSockets() (*sockets, error) {
 			errs = append(errs, err)
 			continue
 		}
+		if user != nil {
+			if err := errors.Join(os.Chown(dir, -1, int(user.GID)), os.Chmod(dir, 0o710)); err != nil {
+				errs = append(errs, err, os.Remove(dir))
+				continue
+			}
+		}
 		s := &sockets{dir: filepath.Clean(dir)}
 		// Where it cannot be locked, nobody else can lock it to remove it.
 		if s.lock, err = openFolder(dir); err == nil {
@@ -46,6 +57,14 @@ func newSockets() (*sockets, error) {
 		return s, nil
 	}
 	return nil, fmt.Errorf("make a folder for sockets: %w", errors.Join(errs...))
+}
+
+// handOver makes the folder that the plugin creates its sockets in the plugin's.
+func handOver(dir string, user *guard.User) error {
+	if user == nil {
+		return nil
+	}
+	return os.Chown(dir, int(user.UID), int(user.GID))
 }
 
 func (s *sockets) remove() {

@@ -65,7 +65,7 @@ func TestSocketsOfTheDead(t *testing.T) {
 
 // The folder of a host that runs is locked, named after it, and gone in the end.
 func TestSockets(t *testing.T) {
-	s, err := newSockets()
+	s, err := newSockets(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ var allowed = map[string][]string{
 	"plugin/proto":         {},
 	"internal/stream":      {"internal/handler", "plugin/proto"},
 	"internal/attach":      {},
-	"internal/process":     {"internal/attach", "internal/handler", "internal/stream", "plugin/proto"},
+	"internal/guard":       {},
+	"internal/process":     {"internal/attach", "internal/guard", "internal/handler", "internal/stream", "plugin/proto"},
 	"internal/control":     {},
 	"internal/schema":      {},
 	"internal/plugindir":   {"internal/stream"},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 	"host/internal/reply":     {"host/internal/dispatch", "internal/envelope", "internal/kafka", "internal/wire"},
 	"host/internal/admin":     {"audit", "host/internal/dispatch", "host/internal/intake", "host/internal/supervise", "internal/wire"},
 	"host": {"audit", "config", "host/internal/admin", "host/internal/dispatch", "host/internal/embedded", "host/internal/intake",
-		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/discovery", "internal/envelope", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/schema", "internal/stream",
+		"host/internal/reply", "host/internal/supervise", "internal/control", "internal/discovery", "internal/envelope", "internal/guard", "internal/handler", "internal/kafka", "internal/plugindir", "internal/process", "internal/schema", "internal/stream",
 		"internal/wire", "plugin"},
 }
 

@@ -32,6 +32,7 @@ type Order struct {
 	//   wait    until the file Text exists
 	//   settings  answer with the text of the configuration
 	//   env     answer with the value of the environment variable Text
+	//   eat     take MS MiB of memory, and keep them until the context ends
 	//   fork    start a child that outlives its parent, and answer with its pid
 	Do    string `json:"do,omitempty"`
 	MS    int    `json:"ms,omitempty"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -40,6 +41,16 @@ func misbehave(ctx context.Context, o Order, info plugin.Info, r *Report) error 
 		}
 	case "env":
 		r.Text = os.Getenv(o.Text)
+	case "eat":
+		for all := [][]byte{}; ; {
+			if len(all) < o.MS {
+				all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+				continue
+			}
+			<-ctx.Done()
+			r.Text = strconv.Itoa(len(all))
+			return ctx.Err()
+		}
 	case "fork":
 		child := exec.Command("sleep", "600")
 		if err := child.Start(); err != nil {

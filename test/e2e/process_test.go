@@ -58,7 +58,7 @@ func (s *site) launch(program string) *process {
 	p.cmd = exec.Command(program, "run", "--config", filepath.Join(s.dir, "config.toml"))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// A Ctrl-C ends the test, which ends the host.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.as}
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,8 +91,9 @@ type site struct {
 	suffix  string
 	backend backend
 	began   time.Time
-	cfg     config.Config // of config.toml
-	hosts   []*process    // all that were started, the last one newest
+	cfg     config.Config       // of config.toml
+	hosts   []*process          // all that were started, the last one newest
+	as      *syscall.Credential // whom hosts run as; nil: the test's user
 }
 
 func newSite(t *testing.T, b backend, l layout) *site {

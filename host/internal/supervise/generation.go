@@ -68,7 +68,7 @@ func (c Config) launch(ctx context.Context, b plugindir.Build, tail *process.Tai
 func (c Config) processOf(b plugindir.Build) process.Config {
 	p := c.Process
 	p.Name, p.Version, p.Logger = b.Name, b.Version, c.Logger
-	p.Path, p.Args, p.Dir = b.Program, b.Args, b.Dir
+	p.Path, p.Args, p.Dir, p.Folder = b.Program, b.Args, b.Dir, b.Folder
 	if tls := b.Manifest.TLS; tls != nil {
 		p.NoTLS = !*tls
 	}
