@@ -9,7 +9,7 @@ import (
 )
 
 // The plugins under test, built once.
-var testPlugin, echoPlugin string
+var testPlugin, echoPlugin, rawPlugin string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -25,7 +25,7 @@ func run(m *testing.M) int {
 	for _, build := range []struct {
 		pkg string
 		to  *string
-	}{{"rrhost/internal/testplugin", &testPlugin}, {"rrhost/plugins/echo", &echoPlugin}} {
+	}{{"rrhost/internal/testplugin", &testPlugin}, {"rrhost/plugins/echo", &echoPlugin}, {"rrhost/internal/testplugin/raw", &rawPlugin}} {
 		if *build.to, err = buildPlugin(dir, build.pkg); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
