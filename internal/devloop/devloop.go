@@ -68,7 +68,12 @@ type watched struct {
 	seen    print           // what was built last
 	made    map[string]bool // files that builds have changed: what they make
 	outside []string        // folders that it is built from, beside its own
+	stale   time.Time       // since when outside may be out of date; zero: it is not
 }
+
+// calm is how long nothing is built before the loop looks where else sources lie:
+// that takes as long as half a build.
+const calm = time.Second
 
 // New makes a loop. It starts nothing.
 func New(cfg Config) *Loop {
@@ -128,7 +133,13 @@ func (w *watched) watch(ctx context.Context) {
 		// A plugin of many files costs a tenth of a processor at most.
 		tick.Reset(max(w.cfg.Interval, 10*time.Since(start)))
 		settled := maps.Equal(now, last)
-		if last = now; !settled || maps.Equal(now, w.seen) {
+		if last = now; !settled {
+			continue
+		}
+		if maps.Equal(now, w.seen) {
+			if !w.stale.IsZero() && time.Since(w.stale) > calm {
+				w.look(ctx)
+			}
 			continue
 		}
 		w.report(Event{Step: Changed})
@@ -186,12 +197,13 @@ func (w *watched) reload(ctx context.Context) bool {
 	default:
 		w.report(Event{Step: Reloaded, Took: time.Since(start)})
 	}
-	w.look(ctx) // nobody waits for it now
+	w.stale = time.Now()
 	return true
 }
 
 // look finds out what else the plugin is built from.
 func (w *watched) look(ctx context.Context) {
+	w.stale = time.Time{}
 	b := builderOf(plugindir.Look(w.cfg.Dir, w.name))
 	if b == nil {
 		return

@@ -152,6 +152,28 @@ func TestOutside(t *testing.T) {
 	b.write(t, "lib/lib.go", "package lib\n\nconst Word = \"other\"\n")
 	b.expect(t, Changed, Built, Reloaded)
 	b.said(t, "other")
+
+	// And one that comes in later, once it has been found.
+	b.write(t, "late/go.mod", "module late\n\ngo 1.26\n")
+	b.write(t, "late/late.go", "package late\n\nconst Word = \"late\"\n")
+	b.write(t, "p/go.mod", goMod+"\nrequire late v0.0.0\n\nreplace late => ../late\n")
+	b.write(t, "p/main.go", "package main\n\nimport \"late\"\n\nfunc main() { println(late.Word) }\n")
+	b.expect(t, Changed, Built, Reloaded)
+	for n := 0; ; n++ { // nothing tells when
+		b.write(t, "late/late.go", fmt.Sprintf("package late\n\nconst Word = \"later%d\"\n", n))
+		select {
+		case e := <-b.events:
+			if e.Step != Changed {
+				t.Fatalf("%+v", e)
+			}
+			b.expect(t, Built, Reloaded)
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		if n > 600 {
+			t.Fatal("a new folder is not watched")
+		}
+	}
 }
 
 // TestOwnBuild: plugin.toml says how, in the folder; what the command makes there
