@@ -117,6 +117,20 @@ func open(t *testing.T, cfg config.Config) *client.Client {
 	return c
 }
 
+// openTrail opens the trail, which is made beside the first requests.
+func openTrail(t *testing.T, cfg config.Config) *audit.Reader {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		trail, err := audit.Open(t.Context(), cfg)
+		if err == nil {
+			return trail
+		}
+		if !errors.Is(err, audit.ErrNoTrail) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -165,10 +179,7 @@ func TestHandlersInThisProcess(t *testing.T) {
 	}
 
 	// The trail has both rows of the failure, opened only with the key.
-	trail, err := audit.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trail := openTrail(t, cfg)
 	defer trail.Close()
 	rows, err := trail.WaitOutcome(t.Context(), failed, 20*time.Second)
 	if err != nil || len(rows) != 2 {
