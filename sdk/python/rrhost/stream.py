@@ -150,7 +150,7 @@ class Session:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            finished = self._finished  # then one last look
+            finished = self._finished  # then this is the last look
             results, self._results = self._results, []
             at = 0
             while at < len(results) or self._bye:
@@ -160,7 +160,7 @@ class Session:
                     self._bye = False
                 at = fill(frame, results, at)
                 await call.write(frame)
-            if finished and not self._results:
+            if finished:
                 return
 
 
