@@ -58,12 +58,14 @@ class Session:
         writer = self._loop.create_task(self._write(call))
         left = self._loop.create_task(self._left.wait())
         try:
-            await asyncio.wait([reader, left, writer], return_when=asyncio.FIRST_COMPLETED)
-            if writer.done():  # nothing can be sent
-                self._abort()
+            first, _ = await asyncio.wait([reader, left, writer], return_when=asyncio.FIRST_COMPLETED)
+            if writer in first or (reader in first and reader.exception() is not None):
+                self._abort()  # the connection is gone
             await self._idle.wait()
             self._finished = True
             self._wake.set()
+            if reader in first:
+                await reader  # why it ended
             await writer
         except asyncio.CancelledError:
             self._abort()

@@ -57,7 +57,10 @@ class FakeCall:
         self.ended: asyncio.Queue[None] = asyncio.Queue()
 
     async def read(self) -> Any:
-        return await self.to_plugin.get()
+        frame = await self.to_plugin.get()
+        if isinstance(frame, Exception):
+            raise frame
+        return frame
 
     async def write(self, frame: pb.ResultFrame) -> None:
         self.frames.append(frame)
@@ -130,6 +133,18 @@ def test_goodbye_names_the_last_that_was_taken() -> None:
         assert [frame.goodbye.last for frame in call.frames if frame.HasField("goodbye")] == [8]
         assert call.statuses() == {7: "deadline_exceeded", 8: "deadline_exceeded"}
         assert session.done.is_set()
+
+    in_session(test)
+
+
+def test_a_stream_that_breaks_cancels_what_runs() -> None:
+    async def test(call: FakeCall, session: Session, running: asyncio.Task[None]) -> None:
+        call.send("wait", [1])
+        await call.begun.get()
+        call.to_plugin.put_nowait(OSError("broken"))
+        with pytest.raises(OSError, match="broken"):
+            await running
+        assert call.ended.qsize() == 1
 
     in_session(test)
 
