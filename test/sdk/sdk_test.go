@@ -6,6 +6,7 @@ package sdk
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rrhost/client"
+	"rrhost/internal/testservices"
 )
 
 // root is the repository, from this folder.
@@ -65,37 +69,55 @@ func run(t testing.TB, dir string, env []string, program string, args ...string)
 
 // A hostRun is a folder with a configuration, and rrhost run on it.
 type hostRun struct {
-	dir, bin     string
-	kafka, admin string
-	cmd          *exec.Cmd
-	log          string
-	ended        chan struct{}
+	dir, bin string
+	suffix   string // of its topics
+	kafka    string // addresses of its brokers
+	admin    string
+	cmd      *exec.Cmd
+	log      string
+	ended    chan struct{}
 }
 
-// startHost runs a host with the embedded broker on a new folder. plugins are
-// folders to drop into the plugin directory; topics are [[topic]] tables; path is
-// put before the host's PATH.
-func startHost(t *testing.T, bin, path, topics string, plugins ...string) *hostRun {
+// A hostSetup is what a hostRun is made of.
+type hostSetup struct {
+	bin     string   // folder of the programs
+	path    string   // put before the host's PATH
+	plugins []string // folders to drop into the plugin directory
+	topics  string   // [[topic]] tables, where @ stands for the suffix
+	// secure is a Kafka with TLS and a login; nil: the embedded broker.
+	secure *testservices.Secure
+}
+
+// startHost runs a host on a new folder, until the test ends.
+func startHost(t *testing.T, s hostSetup) *hostRun {
 	t.Helper()
-	h := &hostRun{dir: t.TempDir(), bin: bin, kafka: freeAddress(t), admin: freeAddress(t), ended: make(chan struct{})}
-	for _, p := range plugins {
+	h := &hostRun{dir: t.TempDir(), bin: s.bin, suffix: strings.ToLower(rand.Text()[:8]), admin: freeAddress(t), ended: make(chan struct{})}
+	for _, p := range s.plugins {
 		if err := os.CopyFS(filepath.Join(h.dir, "plugins", filepath.Base(p)), os.DirFS(p)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	config := fmt.Sprintf("[kafka]\nbrokers = [\"embedded\"]\n[embedded]\nlisten = %q\n[admin]\nlisten = %q\n[plugins]\ntrust = \"dev\"\n[audit]\nstore = \"none\"\n[log]\nlevel = \"warn\"\n%s",
-		h.kafka, h.admin, topics)
-	if err := os.WriteFile(filepath.Join(h.dir, "config.toml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	config := fmt.Sprintf("[admin]\nlisten = %q\n[plugins]\ntrust = \"dev\"\n[audit]\nstore = \"none\"\n[log]\nlevel = \"warn\"\n[replies]\ntopic = \"replies-@\"\npartitions = 4\n", h.admin)
+	if k := s.secure; k != nil {
+		h.kafka = k.Bootstrap
+		config += fmt.Sprintf("[encryption]\nkey = \"file:data/key\"\n[kafka]\nbrokers = [\"%s\"]\ngroup = \"sdk-@\"\n[kafka.tls]\nca = %q\n"+
+			"[kafka.sasl]\nmechanism = \"SCRAM-SHA-512\"\nusername = %q\npassword = \"file:data/broker.password\"\n",
+			strings.ReplaceAll(k.Bootstrap, ",", `","`), k.CA, k.User)
+		h.write(t, "data/key", client.GenerateKey())
+		h.write(t, "data/broker.password", k.Password)
+	} else {
+		h.kafka = freeAddress(t)
+		config += fmt.Sprintf("[kafka]\nbrokers = [\"embedded\"]\n[embedded]\nlisten = %q\n", h.kafka)
 	}
+	h.write(t, "config.toml", strings.ReplaceAll(config+s.topics, "@", h.suffix))
 	h.log = filepath.Join(h.dir, "host.log")
 	log, err := os.Create(h.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close() // the process has it too
-	h.cmd = exec.Command(filepath.Join(bin, "rrhost"), "run", "--config", filepath.Join(h.dir, "config.toml"))
-	h.cmd.Env = append(os.Environ(), "PATH="+path+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	h.cmd = exec.Command(filepath.Join(s.bin, "rrhost"), "run", "--config", filepath.Join(h.dir, "config.toml"))
+	h.cmd.Env = append(os.Environ(), "PATH="+s.path+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	h.cmd.Stdout, h.cmd.Stderr = log, log
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := h.cmd.Start(); err != nil {
@@ -134,6 +156,15 @@ func startHost(t *testing.T, bin, path, topics string, plugins ...string) *hostR
 	return h
 }
 
+// write writes a file of the host's folder, for its owner alone.
+func (h *hostRun) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(h.dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // stop ends the host with SIGTERM: it must do so by itself, and well.
 func (h *hostRun) stop(t *testing.T) {
 	t.Helper()
@@ -166,12 +197,12 @@ func (h *hostRun) read(t *testing.T, name ...string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// rrclient runs rrclient request as a user types it.
+// rrclient runs rrclient request as a user types it. The topic gets the suffix.
 func (h *hostRun) rrclient(t *testing.T, topic, payload string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(h.bin, "rrclient"), "request", topic, payload, "--config", filepath.Join(h.dir, "config.toml"))
+	cmd := exec.CommandContext(ctx, filepath.Join(h.bin, "rrclient"), "request", topic+"-"+h.suffix, payload, "--config", filepath.Join(h.dir, "config.toml"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -1,12 +1,19 @@
 // A requester that asks a running host everything, as a program of its own: on
 // Node and on Bun. It prints ok, or fails.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { HandlerError, RejectedError, SendError, TimeoutError, connect, generateKey } from "rrhost/client";
 
-const { BROKERS: brokers = "", PASSWORD: password = "" } = process.env;
-const sasl = { mechanism: "SCRAM-SHA-256", username: "rrhost", password } as const;
+const { BROKERS = "", SUFFIX, CA, SASL_MECHANISM, SASL_USERNAME = "", SASL_PASSWORD = "" } = process.env;
+const options = {
+  brokers: BROKERS,
+  replyTopic: `replies-${SUFFIX}`,
+  tls: CA ? { ca: readFileSync(CA) } : false,
+  sasl: { mechanism: SASL_MECHANISM as "SCRAM-SHA-256" | "SCRAM-SHA-512", username: SASL_USERNAME, password: SASL_PASSWORD },
+};
+const topic = (name: string) => `${name}-${SUFFIX}`;
 
-const c = await connect({ brokers, sasl });
+const c = await connect(options);
 
 interface Sum {
   a: number;
@@ -16,42 +23,42 @@ interface Total {
   result: number;
 }
 
-assert.deepEqual(await c.call<Sum, Total>("calculate", { a: 10, b: 5 }), { result: 15 });
+assert.deepEqual(await c.call<Sum, Total>(topic("calculate"), { a: 10, b: 5 }), { result: 15 });
 
 // Many at once, with and without a key.
 const totals = await Promise.all(
-  Array.from({ length: 500 }, (_, i) => c.call<Sum, Total>("calculate", { a: i, b: 1 }, i % 2 ? { key: `key-${i % 7}` } : {})),
+  Array.from({ length: 500 }, (_, i) => c.call<Sum, Total>(topic("calculate"), { a: i, b: 1 }, i % 2 ? { key: `key-${i % 7}` } : {})),
 );
 assert.deepEqual(
   totals.map((t) => t.result),
   totals.map((_, i) => i + 1),
 );
 
-const reply = await c.request("echo", Buffer.from('{ "as": "it is" }'), { headers: { tenant: "7" }, traceparent: "00-1-2-01" });
+const reply = await c.request(topic("echo"), Buffer.from('{ "as": "it is" }'), { headers: { tenant: "7" }, traceparent: "00-1-2-01" });
 assert.deepEqual([reply.status, Buffer.from(reply.payload).toString(), reply.attempt], ["ok", '{ "as": "it is" }', 1]);
 assert.match(reply.plugin, /^conformance 1\.0\.0$/);
 
 const large = "x".repeat(900_000);
-assert.equal(await c.call("echo", large), large);
+assert.equal(await c.call(topic("echo"), large), large);
 
-await assert.rejects(c.call("fail", { code: "no_such_account", message: "there is none", details: { id: 7 } }), (err: unknown) => {
+await assert.rejects(c.call(topic("fail"), { code: "no_such_account", message: "there is none", details: { id: 7 } }), (err: unknown) => {
   assert.ok(err instanceof HandlerError);
   assert.deepEqual([err.code, err.reason, err.details], ["no_such_account", "there is none", { id: 7 }]);
   return true;
 });
-await assert.rejects(c.call("calculate", { a: "x", b: 1 }), (err: unknown) => err instanceof RejectedError && err.status === "invalid_payload" && err.authenticated);
-await assert.rejects(c.call("slow", { ms: 60_000 }, { timeout: 300 }), TimeoutError);
-await assert.rejects(c.call("nowhere", {}), (err: unknown) => err instanceof SendError && /nowhere/.test(err.message));
-await assert.rejects(c.call("exit", { code: 7 }), (err: unknown) => err instanceof RejectedError && err.status === "plugin_crashed");
-assert.equal(await c.call("echo", "after the crash"), "after the crash");
+await assert.rejects(c.call(topic("calculate"), { a: "x", b: 1 }), (err: unknown) => err instanceof RejectedError && err.status === "invalid_payload" && err.authenticated);
+await assert.rejects(c.call(topic("slow"), { ms: 60_000 }, { timeout: 300 }), TimeoutError);
+await assert.rejects(c.call(topic("nowhere"), {}), (err: unknown) => err instanceof SendError && /nowhere/.test(err.message));
+await assert.rejects(c.call(topic("exit"), { code: 7 }), (err: unknown) => err instanceof RejectedError && err.status === "plugin_crashed");
+assert.equal(await c.call(topic("echo"), "after the crash"), "after the crash");
 
 // With another key: the host cannot read the request, and says so unsealed.
-const stranger = await connect({ brokers, sasl, key: generateKey() });
-await assert.rejects(stranger.call("echo", 1), (err: unknown) => err instanceof RejectedError && err.status === "undecryptable" && !err.authenticated);
+const stranger = await connect({ ...options, key: generateKey() });
+await assert.rejects(stranger.call(topic("echo"), 1), (err: unknown) => err instanceof RejectedError && err.status === "undecryptable" && !err.authenticated);
 await stranger.close();
 
-await assert.rejects(connect({ brokers, sasl: { ...sasl, password: "wrong" } }), /hangs up on a wrong username or password/);
-await assert.rejects(connect({ brokers, sasl, replyTopic: "no-such-topic" }), /no-such-topic.*`rrhost run` creates it/);
+await assert.rejects(connect({ ...options, sasl: { ...options.sasl, password: "wrong" } }), /hangs up on a wrong username or password/);
+await assert.rejects(connect({ ...options, replyTopic: "no-such-topic" }), /no-such-topic.*`rrhost run` creates it/);
 
 const { pending, forged } = c.stats();
 assert.deepEqual({ pending, forged }, { pending: 0, forged: 0 });
