@@ -2,7 +2,6 @@
 // Bundles a plugin into one file that needs nothing beside it: main.ts becomes
 // main.mjs, in the same folder.
 import { basename, dirname, join } from "node:path";
-import { build } from "esbuild";
 
 const [source, ...more] = process.argv.slice(2);
 if (!source || more.length > 0) {
@@ -14,6 +13,10 @@ if (target === source) {
   console.error(`${source}: the bundle would overwrite it; name the source otherwise, such as main.ts`);
   process.exit(2);
 }
+const { build } = await import("esbuild").catch(() => {
+  console.error("rrhost-bundle needs esbuild: npm install --save-dev esbuild");
+  process.exit(1);
+});
 await build({
   entryPoints: [source],
   outfile: target,
@@ -25,4 +28,4 @@ await build({
   // Libraries that are still CommonJS ask for Node's own modules by require.
   banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
   logLevel: "warning",
-});
+}).catch(() => process.exit(1)); // esbuild has said why

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Client, connect } from "#dist/client/client.js";
+import { Client, type Replies, type ReplyRecord, type RequestRecord, type Requests } from "#dist/client/client.js";
+import { connect } from "#dist/client/connect.js";
 import { Ring, field, generateKey } from "#dist/client/envelope.js";
 import { ClosedError, HandlerError, RejectedError, SendError, TimeoutError } from "#dist/client/errors.js";
-import type { ReplyRecord, Tail } from "#dist/client/tail.js";
-import type { RequestRecord, Writer } from "#dist/client/writer.js";
 import { type WireRequest, aboutRequest } from "#dist/client/wire.js";
 
 const key = generateKey();
@@ -18,7 +17,7 @@ class World {
 
   constructor({ timeout = 5000, maxPayload = 1000 } = {}) {
     let end = () => {};
-    const tail = {
+    const tail: Replies = {
       partition: 3,
       repositioned: 0,
       run: (each: (record: ReplyRecord) => void) => {
@@ -27,14 +26,14 @@ class World {
       },
       close: async () => end(),
     };
-    const writer = {
+    const writer: Requests = {
       send: (record: RequestRecord) => {
         this.sent.push(record);
         return this.onSend(record);
       },
       close: async () => {},
     };
-    this.client = new Client(new Ring(key), tail as unknown as Tail, writer as unknown as Writer, "rr.replies", timeout, maxPayload);
+    this.client = new Client(new Ring(key), tail, writer, "rr.replies", timeout, maxPayload);
   }
 
   /** Opens a request as a host does. */

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
 import { ProtocolError } from "@platformatic/kafka";
-import { type PartitionReader, type ReplyRecord, Tail } from "#dist/client/tail.js";
-import { type RequestRecord, type Sender, type Topics, Writer } from "#dist/client/writer.js";
+import type { ReplyRecord, RequestRecord } from "#dist/client/client.js";
+import { type PartitionReader, Tail } from "#dist/client/tail.js";
+import { type Sender, type Topics, Writer } from "#dist/client/writer.js";
 import { partitionOf } from "#dist/client/partition.js";
 
 const partitions = [{ leader: 1 }, { leader: -1 }, { leader: 1 }, { leader: 2 }];

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { ConnectionOptions } from "node:tls";
-import { Ring, UndecryptableError } from "./envelope.js";
+import { type Ring, UndecryptableError } from "./envelope.js";
 import { type CallError, ClosedError, HandlerError, RejectedError, SendError, TimeoutError } from "./errors.js";
-import { type SASL, reasonOf } from "./kafka.js";
+import { reasonOf } from "./reason.js";
 import { Pending, type PendingCall } from "./pending.js";
-import { type ReplyRecord, Tail } from "./tail.js";
 import {
   MalformedError,
+  type RawHeader,
   type Status,
   type WireRequest,
   aboutRequest,
@@ -19,27 +18,39 @@ import {
   requestHeaders,
   requestIDOf,
 } from "./wire.js";
-import { Writer } from "./writer.js";
 
-/** How to reach the hosts. */
-export interface ConnectOptions {
-  /** host:port of some of Kafka's brokers. */
-  brokers: string | readonly string[];
-  /** 64 hex characters, the hosts' own. Default: the variable `ENCRYPTION_KEY`. */
-  key?: string;
-  /** Further keys that only open, while keys are changed. */
-  openKeys?: readonly string[];
-  /** The hosts' reply topic. Default: `rr.replies`. */
-  replyTopic?: string;
-  /** How long calls wait that do not say, in milliseconds. Default: 30,000. */
-  timeout?: number;
-  /** Largest payload in bytes, as at the hosts. Default: 1,000,000. */
-  maxPayload?: number;
-  /** What brokers see in logs, metrics and quotas. Default: `rrhost`. */
-  clientId?: string;
-  /** True, or what node:tls takes: `ca`, `cert`, `key`, `servername`. Default: no TLS. */
-  tls?: boolean | ConnectionOptions;
-  sasl?: SASL;
+/** A record of the reply topic. */
+export interface ReplyRecord {
+  key: Uint8Array | null;
+  value: Uint8Array | null;
+  headers: readonly RawHeader[];
+}
+
+/** Where replies come from: one partition of the reply topic. */
+export interface Replies {
+  readonly partition: number;
+  /** How often the log was trimmed or cut under the reader, so that records may have been missed. */
+  readonly repositioned: number;
+  /** Calls each for every record, in order, until close is called. */
+  run(each: (record: ReplyRecord) => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A record on its way to a request topic. */
+export interface RequestRecord {
+  topic: string;
+  key: Uint8Array | undefined;
+  value: Buffer;
+  headers: [string, string][];
+  /** Whether somebody still waits for the reply: else it is not worth sending. */
+  wanted: () => boolean;
+}
+
+/** Where requests go. */
+export interface Requests {
+  /** Resolves when Kafka has taken the record; never, if nobody wants it any more before it is sent. */
+  send(record: RequestRecord): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** What a call may say beside its input. */
@@ -89,39 +100,6 @@ export interface Stats {
   repositioned: number;
 }
 
-/**
- * Connects to Kafka, and to the hosts' reply topic. When it resolves, the
- * position there is fixed, so that no reply can come too early.
- *
- * @throws TypeError for options that cannot be right; else Kafka's error
- */
-export async function connect(options: ConnectOptions): Promise<Client> {
-  const key = options.key ?? process.env.ENCRYPTION_KEY;
-  if (!key) throw new TypeError("no encryption key: set the option key, or ENCRYPTION_KEY, to the hosts' own");
-  const brokers = (typeof options.brokers === "string" ? options.brokers.split(",") : options.brokers).map((b) => b.trim());
-  if (brokers.length === 0) throw new TypeError("brokers: none is given");
-  const ring = new Ring(key, options.openKeys);
-  const kafka = {
-    brokers,
-    clientId: options.clientId ?? "rrhost",
-    tls: options.tls === true ? {} : options.tls || undefined,
-    sasl: options.sasl,
-  };
-  const replyTopic = options.replyTopic ?? "rr.replies";
-  let tail: Tail;
-  try {
-    tail = await Tail.over(kafka, replyTopic);
-  } catch (err) {
-    if (err instanceof TypeError) throw err;
-    const reason = reasonOf(err);
-    const hint = /unknown topic/i.test(reason)
-      ? "`rrhost run` creates it, `rrhost topics --print` shows how else"
-      : "a broker hangs up on a wrong username or password, and on TLS where it has none or the other way round";
-    throw new Error(`connect to ${brokers.join(", ")}, reply topic ${replyTopic}: ${reason} (hint: ${hint})`, { cause: err });
-  }
-  return new Client(ring, tail, Writer.over(kafka), replyTopic, options.timeout ?? 30_000, options.maxPayload ?? 1_000_000);
-}
-
 /** Calls handlers. It is meant to live as long as its program: many calls share its connections. */
 export class Client {
   private readonly pending = new Pending();
@@ -132,13 +110,13 @@ export class Client {
   /** @internal */
   constructor(
     private readonly ring: Ring,
-    private readonly tail: Tail,
-    private readonly writer: Writer,
+    private readonly replies: Replies,
+    private readonly requests: Requests,
     private readonly replyTopic: string,
     private readonly timeout: number,
     private readonly maxPayload: number,
   ) {
-    this.reading = tail.run((record) => this.receive(record));
+    this.reading = replies.run((record) => this.receive(record));
   }
 
   /**
@@ -188,7 +166,7 @@ export class Client {
   close(): Promise<void> {
     this.closing ??= (async () => {
       for (const call of this.pending.all()) call.reject(new ClosedError(call.topic, call.id));
-      await Promise.all([this.writer.close(), this.tail.close()]);
+      await Promise.all([this.requests.close(), this.replies.close()]);
       await this.reading;
     })();
     return this.closing;
@@ -196,7 +174,7 @@ export class Client {
 
   /** The counts so far. */
   stats(): Stats {
-    return { pending: this.pending.size, ...this.counts, repositioned: this.tail.repositioned };
+    return { pending: this.pending.size, ...this.counts, repositioned: this.replies.repositioned };
   }
 
   /** Seals the payload and hands it to the writer. */
@@ -214,7 +192,7 @@ export class Client {
       id: call.id,
       key: typeof key === "string" ? Buffer.from(key) : key,
       replyTo: this.replyTopic,
-      replyPartition: this.tail.partition,
+      replyPartition: this.replies.partition,
       timeoutMs: Math.max(1, Math.trunc(timeout)),
       sentMs: Date.now(),
       traceparent: options.traceparent ?? "",
@@ -222,7 +200,7 @@ export class Client {
     };
     const headers = this.headers(request, options, refuse);
     const value = this.ring.seal(payload, aboutRequest(request));
-    this.writer.send({ topic: call.topic, key: request.key, value, headers, wanted: () => this.pending.find(call.id) === call }).then(
+    this.requests.send({ topic: call.topic, key: request.key, value, headers, wanted: () => this.pending.find(call.id) === call }).then(
       () => (call.acknowledged = true),
       (err: unknown) => call.reject(new SendError(call.topic, call.id, reasonOf(err), false, err)),
     );

@@ -4,8 +4,8 @@
  *
  * @module
  */
-export { type CallOptions, type Client, type ConnectOptions, type Reply, type Stats, connect } from "./client.js";
+export type { CallOptions, Client, Reply, Stats } from "./client.js";
+export { type ConnectOptions, type SASL, connect } from "./connect.js";
 export { generateKey } from "./envelope.js";
 export { CallError, ClosedError, HandlerError, RejectedError, SendError, TimeoutError } from "./errors.js";
-export type { SASL } from "./kafka.js";
 export type { Status } from "./wire.js";

@@ -1,12 +1,6 @@
 import type { ConnectionOptions } from "node:tls";
 import { type Base, type BaseOptions, GenericError, MultipleErrors } from "@platformatic/kafka";
-
-/** A login at the brokers. */
-export interface SASL {
-  mechanism: "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512";
-  username: string;
-  password: string;
-}
+import type { SASL } from "./connect.js";
 
 /** How to reach Kafka. */
 export interface KafkaOptions {
@@ -44,12 +38,4 @@ function addressOf(broker: string): { host: string; port: number } {
 export function isKafkaError(err: unknown, name: string): boolean {
   if (err instanceof GenericError || err instanceof MultipleErrors) return (err as GenericError).findBy("apiId", name) !== null;
   return false;
-}
-
-/** What went wrong, as far down as the library tells: its own texts stop at "failed 6 times". */
-export function reasonOf(err: unknown): string {
-  if (!(err instanceof Error)) return String(err);
-  const below = err instanceof AggregateError ? err.errors.at(-1) : err.cause;
-  const text = err.message.replace(/\.$/, "");
-  return below instanceof Error && below !== err ? `${text}: ${reasonOf(below)}` : text;
 }

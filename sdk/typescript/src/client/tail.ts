@@ -1,17 +1,10 @@
 import { Consumer } from "@platformatic/kafka";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Replies, ReplyRecord } from "./client.js";
 import { type KafkaOptions, baseOptions, isKafkaError } from "./kafka.js";
-import type { RawHeader } from "./wire.js";
 
 /** What a tail needs of a consumer. */
 export type PartitionReader = Pick<Consumer, "metadata" | "fetch" | "listOffsetsWithTimestamps" | "close">;
-
-/** A record of the reply topic. */
-export interface ReplyRecord {
-  key: Uint8Array | null;
-  value: Uint8Array | null;
-  headers: readonly RawHeader[];
-}
 
 // A broker holds a fetch for so long where there is no record, in milliseconds.
 const fetchWaitMs = 5000;
@@ -27,8 +20,7 @@ const isControl = 0b10_0000; // in a batch's attributes
  * Reads one partition of a topic from its end on, without a consumer group. It
  * outlives leader changes and a log that was trimmed under it.
  */
-export class Tail {
-  /** How often the log was trimmed or cut under the reader, so that records may have been missed. */
+export class Tail implements Replies {
   repositioned = 0;
 
   private next = 0n; // the offset to read next
@@ -37,7 +29,6 @@ export class Tail {
   private constructor(
     private readonly consumer: PartitionReader,
     private readonly topic: string,
-    /** The partition being read. */
     readonly partition: number,
   ) {}
 
@@ -61,7 +52,6 @@ export class Tail {
     }
   }
 
-  /** Calls each for every record, in order, until close is called. */
   async run(each: (record: ReplyRecord) => void): Promise<void> {
     for (let failures = 0; !this.closing.signal.aborted; ) {
       try {

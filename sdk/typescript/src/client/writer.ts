@@ -1,16 +1,7 @@
 import { Base, Producer } from "@platformatic/kafka";
+import type { RequestRecord, Requests } from "./client.js";
 import { type KafkaOptions, baseOptions, isKafkaError } from "./kafka.js";
 import { partitionOf } from "./partition.js";
-
-/** A record on its way to a request topic. */
-export interface RequestRecord {
-  topic: string;
-  key: Uint8Array | undefined;
-  value: Buffer;
-  headers: [string, string][];
-  /** Whether somebody still waits for the reply: else it is not worth sending. */
-  wanted: () => boolean;
-}
 
 interface Waiting {
   record: RequestRecord;
@@ -32,7 +23,7 @@ export type Sender = Pick<Producer, "send" | "close">;
  * partition. What waits for a partition while a batch of it is under way goes as
  * the next batch.
  */
-export class Writer {
+export class Writer implements Requests {
   private life: Life;
   private readonly lives = new Set<Life>(); // that have connections
   private readonly lanes = new Map<string, Waiting[]>(); // by topic and partition; there while one is under way
@@ -53,7 +44,6 @@ export class Writer {
     return new Writer(new Base(base), () => new Producer({ ...base, idempotent: true, retries: 20 }));
   }
 
-  /** Resolves when Kafka has taken the record; never, if nobody wants it any more before it is sent. */
   async send(record: RequestRecord): Promise<void> {
     const partition = await this.choose(record);
     await new Promise<void>((resolve, reject) => {
