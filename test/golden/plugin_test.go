@@ -64,6 +64,7 @@ func TestFrozenIsFrozen(t *testing.T) {
 // TestFrozenPluginConforms: today's demands are those of then, but for what came
 // later and an old plugin cannot know.
 func TestFrozenPluginConforms(t *testing.T) {
+	t.Parallel()
 	later := []string{"token"}
 	cfg := process.Config{Name: "frozen", Path: frozenPlugin, Dir: t.TempDir()}
 	_, err := conformance.Run(t.Context(), cfg, 30*time.Second, func(r conformance.Result) {
@@ -78,6 +79,7 @@ func TestFrozenPluginConforms(t *testing.T) {
 
 // TestFrozenPluginServes: today's host and requester, and the plugin of then.
 func TestFrozenPluginServes(t *testing.T) {
+	t.Parallel()
 	s := startSite(t)
 	c, err := client.Open(t.Context(), s.cfg)
 	if err != nil {

@@ -117,6 +117,7 @@ func (l *logBuffer) String() string {
 // TestOldRequestIsAnswered: what a requester of then has written, today's host
 // answers, so that the requester of then can read it.
 func TestOldRequestIsAnswered(t *testing.T) {
+	t.Parallel()
 	all, ring := readRecords(t)
 	s := startSite(t)
 	producer, err := sarama.NewSyncProducerFromClient(s.brokers)
