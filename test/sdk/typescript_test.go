@@ -362,38 +362,3 @@ func testTypeScriptHost(t *testing.T, p tsPackage, bin, runtime string, secure *
 	}
 	h.stop(t)
 }
-
-// BenchmarkTypeScript is the process boundary with a plugin in TypeScript: a
-// request's way into its process and back, 256 bytes.
-func BenchmarkTypeScript(b *testing.B) {
-	p := typeScript(b)
-	for _, runtime := range runtimes {
-		for _, inflight := range []int{1, 64} {
-			b.Run(fmt.Sprintf("runtime=%s/inflight=%d", runtime, inflight), func(b *testing.B) {
-				proc, _, err := startTypeScript(b, p, runtime, "conformance", nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				payload, slots := bytes.Repeat([]byte("x"), 256), make(chan struct{}, inflight)
-				for b.Loop() {
-					slots <- struct{}{}
-					proc.Instance().Start(stream.Request{
-						Handler: "echo", Info: handler.Info{RequestID: "7f3f0e3e-6f0c-4f8a-9c1e-0a6d8f2b4c11", Topic: "echo", Attempt: 1},
-						Deadline: time.Now().Add(patience), Payload: payload,
-					}, func(r stream.Result) {
-						if len(r.Payload) != len(payload) {
-							b.Errorf("%d bytes, %v", len(r.Payload), r.Err)
-						}
-						<-slots
-					})
-				}
-				for range inflight {
-					slots <- struct{}{}
-				}
-				b.StopTimer()
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-				_ = proc.Stop(context.Background())
-			})
-		}
-	}
-}
