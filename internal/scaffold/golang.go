@@ -22,7 +22,7 @@ var golang = Language{
 // goPackages are those of this module that a plugin and its tests are built
 // from: plugin/plugintest and what it imports.
 var goPackages = []string{
-	"internal/attach", "internal/handler", "internal/process", "internal/stream",
+	"internal/attach", "internal/guard", "internal/handler", "internal/process", "internal/stream",
 	"plugin", "plugin/plugintest", "plugin/proto",
 }
 
