@@ -117,7 +117,11 @@ func (r *run) startServers(ctx context.Context, wg *sync.WaitGroup) {
 			continue
 		}
 		c := supervision(h.cfg, s.name, h.store)
-		c.Traffic, c.Logger, c.Events = &traffic{h, s}, h.logger.Named("plugin"), r.metrics.Transition
+		c.Traffic, c.Logger = &traffic{h, s}, h.logger.Named("plugin")
+		c.Events = func(e supervise.Event) {
+			r.metrics.Transition(e)
+			h.changed()
+		}
 		p := h.supervise(c)
 		s.mu.Lock()
 		s.plugin = p
@@ -151,7 +155,6 @@ type traffic struct {
 }
 
 func (t *traffic) Join(i *supervise.Instance, b plugindir.Build) {
-	defer t.host.changed()
 	t.lane.Up(i, b.Version, t.host.routes(t.server, i.About().Handlers))
 	t.host.settle(t.server)
 }
@@ -172,7 +175,6 @@ func (t *traffic) Drained(i *supervise.Instance) <-chan struct{} { return t.lane
 func (t *traffic) Running(i *supervise.Instance) int { return t.lane.Running(i) }
 
 func (t *traffic) Leave(i *supervise.Instance, cause error) {
-	defer t.host.changed()
 	if i != nil {
 		t.lane.Down(i, causeText(cause))
 		return
@@ -184,7 +186,6 @@ func (t *traffic) Leave(i *supervise.Instance, cause error) {
 }
 
 func (t *traffic) Reject(cause error) {
-	defer t.host.changed()
 	t.lane.Reject(causeText(cause))
 	t.host.settle(t.server)
 }

@@ -171,7 +171,11 @@ func EnsureTopics(ctx context.Context, cfg config.Config) error {
 			return fmt.Errorf("ensure topics: %w", err)
 		}
 		if err := create(admin, s); err != nil {
-			return fmt.Errorf("create topic %s: %w", s.Name, err)
+			err = fmt.Errorf("create %s topic %s: %w", s.Role, s.Name, err)
+			if s.Role == RoleControl { // the only one that a host can do without
+				err = fmt.Errorf(`%w (hint: set topic in [discovery] to "off" to do without)`, err)
+			}
+			return err
 		}
 	}
 	// A broker answers before all of its peers know.
