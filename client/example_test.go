@@ -46,3 +46,13 @@ func ExampleTimeoutError() {
 	fmt.Println(errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded))
 	// Output: true true
 }
+
+func ExampleClient_Ping() {
+	c := clienttest.New(plugin.Handle("calculate", func(_ context.Context, in Sum) (Total, error) {
+		return Total{Result: in.A + in.B}, nil
+	}))
+	defer c.Close()
+	pong, err := c.Ping(context.Background(), "calculate", client.WithTimeout(time.Second))
+	fmt.Println(pong.Name, "answers; the handler", pong.Handler, "is", pong.State, err)
+	// Output: clienttest answers; the handler calculate is ready <nil>
+}

@@ -163,3 +163,12 @@ func TestNewRefusesTwins(t *testing.T) {
 	}()
 	clienttest.New(plugin.Handle("calculate", add), plugin.Handle("calculate", add))
 }
+
+func TestPingOfNoHandler(t *testing.T) {
+	c := clienttest.New(plugin.Handle("add", add))
+	defer c.Close()
+	_, err := c.Ping(t.Context(), "nowhere")
+	if got := client.StatusOf(err); got != client.StatusNoHandler {
+		t.Errorf("Ping = %v, want no_handler", err)
+	}
+}

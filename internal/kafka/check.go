@@ -100,7 +100,7 @@ func (t *topicCheck) missing() {
 
 func (t *topicCheck) summary(m *sarama.TopicMetadata) string {
 	text := fmt.Sprintf("partitions %d, replicas %d", len(m.Partitions), len(m.Partitions[0].Replicas))
-	if t.cfg.IsEmbedded() {
+	if t.cfg.IsEmbedded() && t.spec.Role != RoleControl {
 		text += "; the embedded broker stamps no time, deadlines count on the requesters' clocks"
 	}
 	return text
@@ -172,7 +172,11 @@ func (t *topicCheck) settings(admin sarama.ClusterAdmin, replicas int) error {
 		return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s", t.spec.Name, setting)
 	}
 	if v := value["message.timestamp.type"]; v != "" && v != "LogAppendTime" {
-		t.bad("message.timestamp.type is "+v+": deadlines then count on the requesters' clocks", alter("message.timestamp.type=LogAppendTime"))
+		what := "deadlines then count on the requesters' clocks"
+		if t.spec.Role == RoleControl {
+			what = "how old an announcement is then counts on the hosts' clocks"
+		}
+		t.bad("message.timestamp.type is "+v+": "+what, alter("message.timestamp.type=LogAppendTime"))
 	}
 	t.cleanup(value["cleanup.policy"], alter)
 	limit := brokerLimit

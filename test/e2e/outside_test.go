@@ -161,7 +161,7 @@ func (s *site) deleteTopics() {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if _, err := kadm.NewClient(c).DeleteTopics(ctx, s.topics()...); err != nil {
+	if _, err := kadm.NewClient(c).DeleteTopics(ctx, append(s.topics(), s.cfg.Discovery.Topic)...); err != nil {
 		s.t.Error(err)
 	}
 }
