@@ -18,7 +18,11 @@ import (
 )
 
 func newPluginTest(g *cli.Globals) *cobra.Command {
-	return &cobra.Command{
+	var (
+		only    []string
+		verbose bool
+	)
+	c := &cobra.Command{
 		Use:   "test PATH",
 		Short: "Hold a plugin against the protocol",
 		Long: `Start the plugin at PATH, an executable or a folder as in the plugin directory,
@@ -36,6 +40,7 @@ settings of its section [plugin.NAME.config], if there is a configuration file.
 
 Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 		Example: `  rrhost plugin test plugins/calculate
+  rrhost plugin test ./myplugin --case drain --case "host gone" --verbose
   rrhost plugin test ./myplugin --json
   rrhost plugin test plugins/calculate --config /etc/rrhost/config.toml`,
 		Args: cli.Args("PATH"),
@@ -45,13 +50,20 @@ Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 				return err
 			}
 			defer t.remove()
+			o := conformance.Options{StartTimeout: t.startTimeout, Only: only}
+			if verbose {
+				o.Log = cmd.ErrOrStderr()
+			}
 			out := cmd.OutOrStdout()
 			counts := make(map[conformance.Outcome]int)
 			var printing error
-			passed, err := conformance.Run(cmd.Context(), t.process, t.startTimeout, func(r conformance.Result) {
+			passed, err := conformance.Run(cmd.Context(), t.process, o, func(r conformance.Result) {
 				counts[r.Outcome]++
 				printing = errors.Join(printing, printResult(out, r, g.JSON))
 			})
+			if errors.Is(err, conformance.ErrUnknownCase) {
+				return cli.Usage(err)
+			}
 			if err := errors.Join(err, printing); err != nil {
 				return fmt.Errorf("test plugin %s: %w", t.process.Name, err)
 			}
@@ -64,6 +76,9 @@ Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 			return nil
 		},
 	}
+	c.Flags().StringArrayVar(&only, "case", nil, "run only the case of this `name`; may be given several times")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show on standard error what the plugin prints")
+	return c
 }
 
 func printResult(out io.Writer, r conformance.Result, asJSON bool) error {

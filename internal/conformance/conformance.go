@@ -7,8 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"rrhost/internal/process"
 )
@@ -58,27 +62,44 @@ type testCase struct {
 // this one is for a plugin that hangs where nobody thought of it.
 const caseTimeout = 2 * time.Minute
 
-// Run runs all cases on the plugin that cfg starts within startTimeout, one after
-// the other, and tells report of each as it ends. It returns whether none has
-// failed. When ctx ends, so does Run, with the context's cause; no process is left
-// either way. Of cfg, Logger, Tail, Accept and DialOptions are not used.
+// Options are how to run. Zero values mean the defaults.
+type Options struct {
+	// StartTimeout bounds each start of the plugin, up to the open stream.
+	// Defaults to 10 s.
+	StartTimeout time.Duration
+	// Only are the names of cases to run. Nil: all. Unknown ones are an error.
+	Only []string
+	// Log gets what the plugin prints, as lines of a log. Nil: nothing does.
+	Log io.Writer
+}
+
+// Run runs cases on the plugin that cfg starts, one after the other, and tells
+// report of each as it ends. It returns whether none has failed. When ctx ends, so
+// does Run, with the context's cause; no process is left either way. Of cfg,
+// Logger, Tail, Accept and DialOptions are not used.
 //
 // The plugin's handlers get requests that mean nothing, among them well-formed
 // JSON: a plugin whose handlers act on the world must not be tested where that
 // matters.
-func Run(ctx context.Context, cfg process.Config, startTimeout time.Duration, report func(Result)) (passed bool, err error) {
-	return run(ctx, cfg, startTimeout, cases, report)
-}
-
-func run(ctx context.Context, cfg process.Config, startTimeout time.Duration, cases []testCase, report func(Result)) (passed bool, err error) {
-	s := &suite{cfg: cfg, startTimeout: startTimeout}
+func Run(ctx context.Context, cfg process.Config, o Options, report func(Result)) (passed bool, err error) {
+	some, err := chosen(o.Only)
+	if err != nil {
+		return false, err
+	}
+	s := &suite{cfg: cfg, startTimeout: o.StartTimeout}
+	if o.Log != nil {
+		s.shown = hclog.NewSinkAdapter(&hclog.LoggerOptions{Output: o.Log, Level: hclog.Trace})
+	}
+	if s.startTimeout == 0 {
+		s.startTimeout = 10 * time.Second
+	}
 	s.first, s.firstErr = s.start(ctx, nil)
 	if s.firstErr == nil {
 		s.current = s.first
 	}
 	defer s.end()
 	passed = true
-	for _, c := range cases {
+	for _, c := range some {
 		r := Result{Case: c.Name, Outcome: OK, Want: c.Want, Doc: Document + "#" + c.Section}
 		begun := time.Now()
 		err := s.one(ctx, c)
@@ -96,6 +117,36 @@ func run(ctx context.Context, cfg process.Config, startTimeout time.Duration, ca
 		report(r)
 	}
 	return passed, nil
+}
+
+// ErrUnknownCase is wrapped by the error for a case to be run that there is not.
+var ErrUnknownCase = errors.New("there is no case")
+
+func caseNames() []string {
+	var names []string
+	for _, c := range cases {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// chosen are the cases with these names, in their order.
+func chosen(names []string) ([]testCase, error) {
+	if names == nil {
+		return cases, nil
+	}
+	var some []testCase
+	for _, c := range cases {
+		if slices.Contains(names, c.Name) {
+			some = append(some, c)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(some, func(c testCase) bool { return c.Name == name }) {
+			return nil, fmt.Errorf("%w %q; there is: %s", ErrUnknownCase, name, strings.Join(caseNames(), ", "))
+		}
+	}
+	return some, nil
 }
 
 // skipped is the error of a case that cannot be run.

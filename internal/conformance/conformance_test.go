@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -23,8 +24,8 @@ import (
 const startWithin = 30 * time.Second
 
 // outcomes runs cases and returns what failed, with all results.
-func outcomes(ctx context.Context, cfg process.Config, cases []testCase) (failed []string, all []Result, err error) {
-	passed, err := run(ctx, cfg, startWithin, cases, func(r Result) {
+func outcomes(ctx context.Context, cfg process.Config, only []string) (failed []string, all []Result, err error) {
+	passed, err := Run(ctx, cfg, Options{StartTimeout: startWithin, Only: only}, func(r Result) {
 		all = append(all, r)
 		if r.Outcome == Failed {
 			failed = append(failed, r.Case)
@@ -39,7 +40,7 @@ func outcomes(ctx context.Context, cfg process.Config, cases []testCase) (failed
 // TestGoSDK: the Go SDK's own plugin passes, and nothing is skipped.
 func TestGoSDK(t *testing.T) {
 	t.Parallel()
-	_, all, err := outcomes(t.Context(), process.Config{Name: "conformance", Path: goPlugin, Dir: t.TempDir()}, cases)
+	_, all, err := outcomes(t.Context(), process.Config{Name: "conformance", Path: goPlugin, Dir: t.TempDir()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestFaults(t *testing.T) {
 		{"tells what was thrown", []string{"fail", "panic"}, []string{"panic"}},
 		{"logs what was thrown", []string{"fail", "panic"}, []string{"panic"}},
 		{"quotes payloads", []string{"fail", "typed"}, []string{"typed"}},
-		{"limitless", []string{"large payload", "huge"}, []string{"huge"}},
+		{"limitless", []string{"info", "huge"}, []string{"huge"}},
 		{"forgets its settings", []string{"settings", "refused settings"}, []string{"settings"}},
 		{"takes all settings", []string{"settings", "refused settings"}, []string{"refused settings"}},
 		{"quotes settings", []string{"settings", "refused settings"}, []string{"refused settings"}},
@@ -118,20 +119,12 @@ func TestFaults(t *testing.T) {
 	atOnce := make(chan struct{}, 12)
 	var wg sync.WaitGroup
 	for i, tt := range tests {
-		var some []testCase
-		for _, name := range tt.cases {
-			at := slices.IndexFunc(cases, func(c testCase) bool { return c.Name == name })
-			if at < 0 {
-				t.Fatalf("no case %s", name)
-			}
-			some = append(some, cases[at])
-		}
 		cfg := process.Config{Name: "faulty", Path: self, Args: []string{"plugin", tt.fault}, Dir: t.TempDir()}
 		wg.Go(func() {
 			atOnce <- struct{}{}
 			defer func() { <-atOnce }()
 			o := &got[i]
-			o.failed, o.all, o.err = outcomes(t.Context(), cfg, some)
+			o.failed, o.all, o.err = outcomes(t.Context(), cfg, tt.cases)
 		})
 	}
 	wg.Wait()
@@ -163,16 +156,19 @@ var hard = map[string]bool{"short deadline": true}
 // TestAnyPlugin: one without the conformance handlers is not tried on those.
 func TestAnyPlugin(t *testing.T) {
 	t.Parallel()
-	some := slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool {
-		return !c.Handlers && !slices.Contains([]string{"handshake", "describe", "garbage", "drain"}, c.Name)
-	})
+	some := []string{"handshake", "describe", "garbage", "drain"}
+	for _, c := range cases {
+		if c.Handlers {
+			some = append(some, c.Name)
+		}
+	}
 	_, all, err := outcomes(t.Context(), process.Config{Name: "echo", Path: echoPlugin, Dir: t.TempDir()}, some)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range all {
 		want := OK
-		if some[i].Handlers {
+		if i >= 4 {
 			want = Skipped
 		}
 		if r.Outcome != want {
@@ -185,7 +181,7 @@ func TestAnyPlugin(t *testing.T) {
 // are not tried.
 func TestNoPlugin(t *testing.T) {
 	t.Parallel()
-	failed, all, err := outcomes(t.Context(), process.Config{Name: "true", Path: "/bin/true", Dir: t.TempDir()}, cases)
+	failed, all, err := outcomes(t.Context(), process.Config{Name: "true", Path: "/bin/true", Dir: t.TempDir()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +200,7 @@ func TestInterrupted(t *testing.T) {
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var all []Result
-	_, err := Run(ctx, process.Config{Name: "conformance", Path: goPlugin, Dir: t.TempDir()}, startWithin, func(r Result) {
+	_, err := Run(ctx, process.Config{Name: "conformance", Path: goPlugin, Dir: t.TempDir()}, Options{StartTimeout: startWithin}, func(r Result) {
 		if all = append(all, r); len(all) == 3 {
 			cancel(why)
 		}
@@ -241,11 +237,11 @@ func TestDocumentedFrames(t *testing.T) {
 		var frame []byte
 		for line := range strings.Lines(b[2]) {
 			digits, _, _ := strings.Cut(line, ";")
-			bytes, err := hex.DecodeString(strings.TrimSpace(digits))
+			part, err := hex.DecodeString(strings.TrimSpace(digits))
 			if err != nil {
 				t.Fatalf("%s: %v", b[1], err)
 			}
-			frame = append(frame, bytes...)
+			frame = append(frame, part...)
 		}
 		if want[b[1]] == nil {
 			t.Fatalf("there is no example %q", b[1])
@@ -254,6 +250,28 @@ func TestDocumentedFrames(t *testing.T) {
 		if err := googleproto.Unmarshal(frame, got); err != nil || !googleproto.Equal(got, want[b[1]]) {
 			t.Errorf("%s: %v, %v", b[1], got, err)
 		}
+	}
+}
+
+// TestOptions: some cases, and what the plugin printed meanwhile.
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	cfg := process.Config{Name: "conformance", Path: goPlugin, Dir: t.TempDir()}
+	var (
+		ran []string
+		log bytes.Buffer
+	)
+	o := Options{StartTimeout: startWithin, Only: []string{"cancel", "describe"}, Log: &log}
+	passed, err := Run(t.Context(), cfg, o, func(r Result) { ran = append(ran, r.Case) })
+	if err != nil || !passed || !slices.Equal(ran, []string{"describe", "cancel"}) {
+		t.Errorf("Run = %v, %v; ran %q", passed, err, ran)
+	}
+	if !strings.Contains(log.String(), "slow was cancelled") {
+		t.Errorf("log: %s", &log)
+	}
+	o.Only = []string{"describe", "fly"}
+	if _, err := Run(t.Context(), cfg, o, func(Result) { t.Error("it runs") }); !errors.Is(err, ErrUnknownCase) || !strings.Contains(err.Error(), `"fly"; there is: handshake, by hand, `) {
+		t.Errorf("a case that there is not: %v", err)
 	}
 }
 

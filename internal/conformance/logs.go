@@ -14,9 +14,13 @@ type logs struct {
 	lines [][]byte
 }
 
-// logger is where they come from.
-func (l *logs) logger() hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Output: l, JSONFormat: true, Level: hclog.Trace})
+// logger is where they come from. They go to shown, too, if that is not nil.
+func (l *logs) logger(shown hclog.SinkAdapter) hclog.Logger {
+	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: l, JSONFormat: true, Level: hclog.Trace})
+	if shown != nil {
+		logger.RegisterSink(shown)
+	}
+	return logger
 }
 
 // Write takes one line: hclog writes no less and no more at once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
 
 	"rrhost/internal/handler"
 	"rrhost/internal/process"
@@ -26,7 +27,8 @@ const moment = 300 * time.Millisecond
 // A suite is one run of all cases.
 type suite struct {
 	cfg          process.Config
-	startTimeout time.Duration // bounds a start, up to the open stream
+	startTimeout time.Duration     // bounds a start, up to the open stream
+	shown        hclog.SinkAdapter // gets what is printed; nil: nothing does
 
 	first    *life // of the first start
 	firstErr error // why it failed
@@ -48,7 +50,7 @@ type life struct {
 func (s *suite) start(ctx context.Context, change func(*process.Config)) (*life, error) {
 	l := &life{wire: newWire(), logs: new(logs)}
 	cfg := s.cfg
-	cfg.Logger, cfg.Tail, cfg.Accept, cfg.DialOptions = l.logs.logger(), nil, nil, l.wire.options()
+	cfg.Logger, cfg.Tail, cfg.Accept, cfg.DialOptions = l.logs.logger(s.shown), nil, nil, l.wire.options()
 	if change != nil {
 		change(&cfg)
 	}

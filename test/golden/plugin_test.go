@@ -67,7 +67,7 @@ func TestFrozenPluginConforms(t *testing.T) {
 	t.Parallel()
 	later := []string{"token"}
 	cfg := process.Config{Name: "frozen", Path: frozenPlugin, Dir: t.TempDir()}
-	_, err := conformance.Run(t.Context(), cfg, 30*time.Second, func(r conformance.Result) {
+	_, err := conformance.Run(t.Context(), cfg, conformance.Options{StartTimeout: 30 * time.Second}, func(r conformance.Result) {
 		if r.Outcome == conformance.Failed && !slices.Contains(later, r.Case) {
 			t.Errorf("%s: %s", r.Case, r.Seen)
 		}

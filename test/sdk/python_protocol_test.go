@@ -11,7 +11,7 @@ import (
 func TestPythonProtocol(t *testing.T) {
 	seen := 0
 	cfg := pyConfig(t, pyFolder(t, t.TempDir(), "conformance"), nil, new(pyLog))
-	passed, err := conformance.Run(t.Context(), cfg, patience, func(r conformance.Result) {
+	passed, err := conformance.Run(t.Context(), cfg, conformance.Options{StartTimeout: patience}, func(r conformance.Result) {
 		seen++
 		if r.Outcome != conformance.OK {
 			t.Errorf("%s: %s: %s; wanted: %s (%s)", r.Outcome, r.Case, r.Seen, r.Want, r.Doc)
