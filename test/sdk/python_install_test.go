@@ -29,7 +29,7 @@ func TestPythonPackage(t *testing.T) {
 		{"pytest", "-p", "no:cacheprovider"},
 	} {
 		cmd := exec.Command(filepath.Join(venv, "bin", args[0]), args[1:]...)
-		cmd.Dir = filepath.Join(pyRoot(t), "sdk", "python")
+		cmd.Dir = filepath.Join(root, "sdk", "python")
 		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, text)
@@ -40,11 +40,9 @@ func TestPythonPackage(t *testing.T) {
 // pyNeeded skips a test where Python packages cannot be installed.
 func pyNeeded(t testing.TB) {
 	t.Helper()
-	if os.Getenv("RRHOST_TEST_FAST") != "" {
-		t.Skip("installs Python packages, and RRHOST_TEST_FAST asks for tests that need Go alone")
-	}
+	notFast(t, "python3")
 	if err := exec.Command("python3", "-c", "import pip, venv, ensurepip").Run(); err != nil {
-		t.Skipf("python3 with pip and venv is not installed (%v)", err)
+		t.Skipf("python3 has no pip or no venv: %v", err)
 	}
 }
 
@@ -79,7 +77,7 @@ var pyTools = sync.OnceValues(func() (string, error) {
 // pyCached makes a folder once for each state of some files of the SDK and of the
 // Python that is used, and removes those of earlier states.
 func pyCached(kind string, of []string, make func(sdk, to string) error) (string, error) {
-	sdk, err := filepath.Abs("../../sdk/python")
+	sdk, err := filepath.Abs(filepath.Join(root, "sdk", "python"))
 	if err != nil {
 		return "", err
 	}

@@ -105,7 +105,7 @@ func pyFolder(t testing.TB, dir, folder string) string {
 	t.Helper()
 	vendor := pyVendor(t)
 	to := filepath.Join(dir, filepath.Base(folder))
-	from := filepath.Join(pyRoot(t), "sdk", "python", folder)
+	from := filepath.Join(root, "sdk", "python", folder)
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -122,13 +122,4 @@ func pyFolder(t testing.TB, dir, folder string) string {
 		t.Fatal(err)
 	}
 	return to
-}
-
-func pyRoot(t testing.TB) string {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
 }

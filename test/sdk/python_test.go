@@ -3,7 +3,7 @@ package sdk
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,47 +150,57 @@ func TestPythonSIGTERM(t *testing.T) {
 	}
 }
 
-var pyInFlight = regexp.MustCompile(`(?m)^rrhost_in_flight\{.*topic="slow".*\} 1$`)
+const pyTopics = `
+[[topic]]
+name = "calculate-@"
+plugin = "calculate"
+[[topic]]
+name = "slow-@"
+plugin = "conformance"
+handler = "slow"
+[[topic]]
+name = "exit-@"
+plugin = "conformance"
+handler = "exit"
+max_attempts = 1
+`
 
 // TestPythonInTheHost: dropped into the plugin directory, asked by rrclient; a
 // crash is survived, and what is in flight at the host's end is answered.
 func TestPythonInTheHost(t *testing.T) {
-	h := pyHost(t, map[string]string{"calculate": "examples/calculate", "conformance": "conformance"}, `
-[[topic]]
-name = "calculate"
-[[topic]]
-name = "slow"
-plugin = "conformance"
-handler = "slow"
-[[topic]]
-name = "exit"
-plugin = "conformance"
-handler = "exit"
-max_attempts = 1
-`)
-	if got := h.request("calculate", `{"a":10,"b":5}`); got.code != 0 || got.stdout != "{\"result\":15}\n" {
-		t.Errorf("calculate: %+v", got)
+	dir := t.TempDir()
+	plugins := []string{pyFolder(t, dir, "examples/calculate"), pyFolder(t, dir, "conformance")}
+	bin := buildPrograms(t, "./cmd/rrhost", "./cmd/rrclient")
+	for _, p := range plugins {
+		run(t, dir, nil, filepath.Join(bin, "rrhost"), "plugin", "test", p)
 	}
-	if got := h.request("calculate", `{"a":1,"b":0,"op":"div"}`); got.code != 4 || !strings.Contains(got.stderr, "division_by_zero") {
-		t.Errorf("by zero: %+v", got)
+
+	h := startHost(t, hostSetup{bin: bin, topics: pyTopics, plugins: plugins})
+	if out, errs, code := h.rrclient(t, "calculate", `{"a":10,"b":5}`); code != 0 || out != "{\"result\":15}\n" {
+		t.Errorf("calculate: %q, %s, exit %d", out, errs, code)
 	}
-	if got := h.request("exit", `{"code":7}`); got.code != 1 || !strings.Contains(got.stderr, "plugin_crashed") {
-		t.Errorf("exit: %+v", got)
+	if _, errs, code := h.rrclient(t, "calculate", `{"a":1,"b":0,"op":"div"}`); code != 4 || !strings.Contains(errs, "division_by_zero") {
+		t.Errorf("by zero: %s, exit %d", errs, code)
 	}
-	if got := h.request("slow", `{"ms":1}`); got.code != 0 || got.stdout != "{\"slept_ms\":1}\n" {
-		t.Errorf("after the crash: %+v", got)
+	if _, errs, code := h.rrclient(t, "exit", `{"code":7}`); code != 1 || !strings.Contains(errs, "plugin_crashed") {
+		t.Errorf("a crash: %s, exit %d", errs, code)
 	}
-	answered := make(chan pySaid, 1)
-	go func() { answered <- h.request("slow", `{"ms":1500}`) }()
-	h.await("a request in flight", func() bool {
-		_, metrics := h.get("/metrics")
-		return pyInFlight.MatchString(metrics)
+	if out, errs, code := h.rrclient(t, "slow", `{"ms":1}`); code != 0 || out != "{\"slept_ms\":1}\n" {
+		t.Errorf("after the crash: %q, %s, exit %d", out, errs, code)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		out, errs, code := h.rrclient(t, "slow", `{"ms":1500}`)
+		answered <- fmt.Sprintf("%d %s%s", code, out, errs)
+	}()
+	until(t, func() string {
+		if slowRuns.MatchString(h.metrics(t)) {
+			return ""
+		}
+		return "the request does not run"
 	})
-	h.signal(syscall.SIGTERM)
-	if got := <-answered; got.code != 0 || got.stdout != "{\"slept_ms\":1500}\n" {
-		t.Errorf("in flight when the host was told to stop: %+v", got)
-	}
-	if <-h.ended; h.cmd.ProcessState.ExitCode() != 0 {
-		t.Errorf("the host: %s\n%s", h.cmd.ProcessState, h.log())
+	h.stop(t)
+	if got := <-answered; !strings.HasPrefix(got, "0 {\"slept_ms\":1500}\n") {
+		t.Errorf("what ran when the host was told to stop: %s", got)
 	}
 }
