@@ -28,13 +28,13 @@ type pyPlugin struct {
 }
 
 // pyStart starts the plugin in a folder of sdk/python as the host does.
-func pyStart(t testing.TB, folder string, settings map[string]any) *pyPlugin {
+func pyStart(t testing.TB, folder string) *pyPlugin {
 	t.Helper()
 	p := &pyPlugin{t: t, log: new(pyLog)}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
-	if p.Process, err = process.Start(ctx, pyConfig(t, pyFolder(t, t.TempDir(), folder), settings, p.log)); err != nil {
+	if p.Process, err = process.Start(ctx, pyConfig(t, pyFolder(t, t.TempDir(), folder), nil, p.log)); err != nil {
 		t.Fatalf("%v\n%s", err, p.log)
 	}
 	t.Cleanup(func() { _ = p.stop() }) // how it ended is for the test to notice

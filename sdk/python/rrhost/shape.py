@@ -243,7 +243,10 @@ class Union:
     def __init__(self, options: list[Shape]) -> None:
         self.options = options
         self.json = tuple({cls for option in options for cls in option.json})
-        self.kind = " or ".join(option.kind for option in options)
+        kinds = [option.kind for option in options]
+        if Number.kind in kinds:  # which whole numbers are too
+            kinds = [kind for kind in kinds if kind != Integer.kind]
+        self.kind = " or ".join(kinds)
 
     def decode(self, value: Any, strict: bool) -> Any:
         near: Misfit | None = None

@@ -119,6 +119,7 @@ def test_what_fits(tp: Any, payload: str, want: Any) -> None:
         (int, '"3"', "the payload is a JSON string, and a whole number is wanted"),
         (float, "1e999", "the payload is a JSON number, and a number that fits float is wanted"),
         (float, "1" * 400, "the payload is a JSON number, and a number that fits float is wanted"),
+        (int | float, '"x"', "the payload is a JSON string, and a number that fits float is wanted"),
         (bool, "1", "the payload is a JSON number, and a boolean is wanted"),
         (Order, "null", "the payload is a JSON null, and an object is wanted"),
         (Order, "[1]", "the payload is a JSON array, and an object is wanted"),
