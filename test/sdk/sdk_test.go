@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -70,6 +71,7 @@ func run(t testing.TB, dir string, env []string, program string, args ...string)
 // A hostRun is a folder with a configuration, and rrhost run on it.
 type hostRun struct {
 	dir, bin string
+	path     string // its PATH
 	suffix   string // of its topics
 	kafka    string // addresses of its brokers
 	admin    string
@@ -81,7 +83,7 @@ type hostRun struct {
 // A hostSetup is what a hostRun is made of.
 type hostSetup struct {
 	bin     string   // folder of the programs
-	path    string   // put before the host's PATH
+	path    string   // the host's PATH
 	plugins []string // folders to drop into the plugin directory
 	topics  string   // [[topic]] tables, where @ stands for the suffix
 	// secure is a Kafka with TLS and a login; nil: the embedded broker.
@@ -91,7 +93,7 @@ type hostSetup struct {
 // startHost runs a host on a new folder, until the test ends.
 func startHost(t *testing.T, s hostSetup) *hostRun {
 	t.Helper()
-	h := &hostRun{dir: t.TempDir(), bin: s.bin, suffix: strings.ToLower(rand.Text()[:8]), admin: freeAddress(t), ended: make(chan struct{})}
+	h := &hostRun{dir: t.TempDir(), bin: s.bin, path: s.path, suffix: strings.ToLower(rand.Text()[:8]), admin: freeAddress(t)}
 	for _, p := range s.plugins {
 		if err := os.CopyFS(filepath.Join(h.dir, "plugins", filepath.Base(p)), os.DirFS(p)); err != nil {
 			t.Fatal(err)
@@ -111,22 +113,7 @@ func startHost(t *testing.T, s hostSetup) *hostRun {
 	}
 	h.write(t, "config.toml", strings.ReplaceAll(config+s.topics, "@", h.suffix))
 	h.log = filepath.Join(h.dir, "host.log")
-	log, err := os.Create(h.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close() // the process has it too
-	h.cmd = exec.Command(filepath.Join(s.bin, "rrhost"), "run", "--config", filepath.Join(h.dir, "config.toml"))
-	h.cmd.Env = append(os.Environ(), "PATH="+s.path+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	h.cmd.Stdout, h.cmd.Stderr = log, log
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := h.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = h.cmd.Wait() // told by ProcessState
-		close(h.ended)
-	}()
+	h.launch(t)
 	t.Cleanup(func() {
 		select {
 		case <-h.ended:
@@ -137,6 +124,29 @@ func startHost(t *testing.T, s hostSetup) *hostRun {
 			t.Logf("the host's log:\n%s", h.read(t))
 		}
 	})
+	return h
+}
+
+// launch starts the host, once more after its end, and waits until it is ready.
+func (h *hostRun) launch(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(h.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close() // the process has it too
+	h.cmd, h.ended = exec.Command(filepath.Join(h.bin, "rrhost"), "run", "--config", filepath.Join(h.dir, "config.toml")), make(chan struct{})
+	h.cmd.Env = append(os.Environ(), "PATH="+h.path)
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd, ended := h.cmd, h.ended
+	go func() {
+		_ = cmd.Wait() // told by ProcessState
+		close(ended)
+	}()
 	until(t, func() string {
 		select {
 		case <-h.ended:
@@ -153,7 +163,6 @@ func startHost(t *testing.T, s hostSetup) *hostRun {
 		}
 		return ""
 	})
-	return h
 }
 
 // write writes a file of the host's folder, for its owner alone.
@@ -228,14 +237,20 @@ func (h *hostRun) metrics(t *testing.T) string {
 	return string(text)
 }
 
+// freeAddress is a loopback address that nobody listens on now. It is below the
+// ports that outgoing connections take, which would be in the way of a host that
+// starts again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(9_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // until waits for a condition, which says what is missing.

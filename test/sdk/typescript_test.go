@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -337,6 +338,10 @@ func testTypeScriptHost(t *testing.T, p tsPackage, bin, runtime string, secure *
 		t.Errorf("the requester says %q", out)
 	}
 
+	if secure == nil {
+		testTypeScriptOutage(t, p, h, runtime, env)
+	}
+
 	// A request that runs while its plugin is replaced is answered.
 	type said struct {
 		out, errs string
@@ -361,4 +366,39 @@ func testTypeScriptHost(t *testing.T, p tsPackage, bin, runtime string, secure *
 		t.Errorf("the new one: %q, %s, exit %d", out, errs, code)
 	}
 	h.stop(t)
+}
+
+// testTypeScriptOutage kills the host, and with it the broker, under a requester.
+func testTypeScriptOutage(t *testing.T, p tsPackage, h *hostRun, runtime string, env []string) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, p.runtime(t, runtime), p.path("build", "test", "outage.js"))
+	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, append(os.Environ(), env...), &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	expect := func(want string) {
+		t.Helper()
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("the requester says %q, want %q; %s", lines.Text(), want, &stderr)
+		}
+	}
+	expect("answered")
+	if err := h.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-h.ended
+	expect("waiting")
+	h.launch(t)
+	expect("answered after the outage")
+	expect("answered again")
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the requester: %v\n%s", err, &stderr)
+	}
 }

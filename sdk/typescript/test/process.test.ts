@@ -225,7 +225,7 @@ test("the host's end ends the process", async (t) => {
 
 test("a token, where there is one, is asked for at every call", async (t) => {
   const token = "0123456789abcdef";
-  const p = await new Plugin(t, { RRHOST_TOKEN: token }).start();
+  const p = await new Plugin(t, { RRHOST_TOKEN: token }, breaks).start();
   const health = p.client(HealthClient, t);
   const stdio = p.client(GRPCStdioClient, t);
   const check = health.check.bind(health) as never;
@@ -242,7 +242,7 @@ test("a token, where there is one, is asked for at every call", async (t) => {
   metadata.set("rrhost-token", token);
   assert.deepEqual(await unary(check, { service: "plugin" }, metadata), { status: Serving.SERVING });
   const s = new Stream(p.handler, metadata);
-  assert.equal(json(await s.ask("echo", 7).result), 7);
+  assert.equal(json(await s.ask("token", null).result), "none"); // it is not handed on
   assert.ok(statSync(p.address.slice("unix:".length)).isSocket());
 });
 

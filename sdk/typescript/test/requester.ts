@@ -1,17 +1,8 @@
 // A requester that asks a running host everything, as a program of its own: on
 // Node and on Bun. It prints ok, or fails.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { HandlerError, RejectedError, SendError, TimeoutError, connect, generateKey } from "rrhost/client";
-
-const { BROKERS = "", SUFFIX, CA, SASL_MECHANISM, SASL_USERNAME = "", SASL_PASSWORD = "" } = process.env;
-const options = {
-  brokers: BROKERS,
-  replyTopic: `replies-${SUFFIX}`,
-  tls: CA ? { ca: readFileSync(CA) } : false,
-  sasl: { mechanism: SASL_MECHANISM as "SCRAM-SHA-256" | "SCRAM-SHA-512", username: SASL_USERNAME, password: SASL_PASSWORD },
-};
-const topic = (name: string) => `${name}-${SUFFIX}`;
+import { options, topic } from "./site.js";
 
 const c = await connect(options);
 
