@@ -31,6 +31,23 @@ const root = "../.."
 // patience bounds what a test waits for; only a failure ever reaches it.
 const patience = 60 * time.Second
 
+// shared is a folder for what several tests use.
+var shared string
+
+func TestMain(m *testing.M) {
+	var err error
+	if shared, err = os.MkdirTemp("", "rrhost-sdk-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(shared); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
 // notFast skips what needs more than Go.
 func notFast(t testing.TB, programs ...string) {
 	t.Helper()
