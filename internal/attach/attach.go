@@ -69,7 +69,7 @@ func prepare(path string) error {
 func tokenFile(path string) string { return path + ".token" }
 
 // Listen is the plugin's end. The listener hands out connections of this user
-// alone; closing it removes the socket. Who dials gets the token. It is an error
+// alone. Who dials gets the token. It is an error
 // if another process listens there.
 func Listen(path, token string) (net.Listener, error) {
 	if err := prepare(path); err != nil {
@@ -95,10 +95,19 @@ func Listen(path, token string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listener{l}, nil
+	return listener{l, path}, nil
 }
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	path string
+}
+
+// Close removes the socket and the token.
+func (l listener) Close() error {
+	_ = os.Remove(tokenFile(l.path)) // without the socket it opens nothing
+	return l.Listener.Close()
+}
 
 // Accept waits for the next connection of this user.
 func (l listener) Accept() (net.Conn, error) {
@@ -140,8 +149,8 @@ func Dial(ctx context.Context, path string) (Conn, error) {
 		return Conn{}, errors.Join(err, conn.Close())
 	}
 	token, err := os.ReadFile(tokenFile(path))
-	if err != nil {
-		return Conn{}, errors.Join(err, conn.Close())
+	if err != nil { // which does not mean that nobody listens
+		return Conn{}, errors.Join(fmt.Errorf("the plugin that listens has left no token beside its socket: %v", err), conn.Close())
 	}
 	return Conn{conn, pid, string(token)}, nil
 }

@@ -73,6 +73,12 @@ func TestMeet(t *testing.T) {
 	if info, err := os.Stat(path + ".token"); err != nil || info.Mode().Perm() != 0o600 || conn.Token != "secret" {
 		t.Errorf("token %q (%v, %v)", conn.Token, info.Mode(), err)
 	}
+	if err := os.Remove(path + ".token"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(t.Context(), path); err == nil || Absent(err) {
+		t.Errorf("without a token: %v", err)
+	}
 	if err := <-accepted; err != nil {
 		t.Error(err)
 	}

@@ -11,17 +11,21 @@ import (
 
 // Fingerprint changes whenever the plugin does: it is made of the names, sizes,
 // times and modes of its files, and reads none of them. It is empty where there is
-// nothing.
+// nothing. A link in the directory stands for what it points to.
 func (f Found) Fingerprint() string {
 	if f.Root == "" {
 		return ""
 	}
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil {
+		return "" // it has just gone
+	}
 	sum := sha256.New()
-	err := filepath.WalkDir(f.Root, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if f.Folder && filepath.Dir(path) == f.Root && !f.Manifest.has(d.Name()) {
+		if f.Folder && filepath.Dir(path) == root && !f.Manifest.has(d.Name()) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -35,7 +39,7 @@ func (f Found) Fingerprint() string {
 		if about, ok := info.Sys().(*syscall.Stat_t); ok {
 			inode = about.Ino
 		}
-		if path == f.Root && len(f.Manifest.Files) > 0 {
+		if path == root && len(f.Manifest.Files) > 0 {
 			return nil // its time is of all that is in it
 		}
 		size := info.Size()

@@ -265,3 +265,22 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestLink: a link to where the plugin lies is the plugin, and a change there is
+// its change.
+func TestLink(t *testing.T) {
+	s, dir, elsewhere := open(t), directory(t), t.TempDir()
+	put(t, elsewhere, "sources/run", 0o700, "#!/bin/sh")
+	put(t, elsewhere, "sources/plugin.toml", 0o600, `command = ["./run"]`)
+	if err := os.Symlink(filepath.Join(elsewhere, "sources"), filepath.Join(dir, "linked")); err != nil {
+		t.Fatal(err)
+	}
+	first, seen := staged(t, s, dir, "linked"), Look(dir, "linked").Fingerprint()
+	put(t, elsewhere, "sources/run", 0o700, "#!/bin/sh", "# another")
+	if Look(dir, "linked").Fingerprint() == seen {
+		t.Error("a change behind the link is none")
+	}
+	if staged(t, s, dir, "linked").Digest == first.Digest {
+		t.Error("the content behind the link is not in the digest")
+	}
+}
