@@ -27,8 +27,8 @@ func newPluginCall(g *cli.Globals) *cobra.Command {
 		Long: `Start the plugin at PATH, an executable or a folder as in the plugin directory,
 send one request to a handler, and print the response alone on standard output.
 What the plugin logs is on standard error. - reads the request from standard
-input, @FILE from a file. The plugin gets the settings of its section
-[plugin.NAME.config], if there is a configuration file.
+input, @FILE from a file. If there is a configuration file, the plugin's section
+[plugin.NAME] counts: settings, user, limits.
 
 With --json it prints request_id, status, duration_ms, plugin, and response or
 else error with code, message and details.

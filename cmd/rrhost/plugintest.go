@@ -13,6 +13,7 @@ import (
 	"rrhost/cmd/internal/cli"
 	"rrhost/config"
 	"rrhost/internal/conformance"
+	"rrhost/internal/guard"
 	"rrhost/internal/plugindir"
 	"rrhost/internal/process"
 )
@@ -35,8 +36,9 @@ A plugin with the conformance handlers, as every SDK has one, is also tried on
 how handlers behave.
 
 The plugin's handlers get requests that mean nothing, such as {} and garbage: if
-yours act on the world, test the plugin where that does no harm. It gets the
-settings of its section [plugin.NAME.config], if there is a configuration file.
+yours act on the world, test the plugin where that does no harm. If there is a
+configuration file, the plugin's section [plugin.NAME] counts: settings, user,
+limits.
 
 Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 		Example: `  rrhost plugin test plugins/calculate
@@ -128,9 +130,11 @@ func newTrial(cmd *cobra.Command, g *cli.Globals, path string) (*trial, error) {
 		t.remove()
 		return nil, err
 	}
+	own := site.Plugin[build.Name]
 	t.process = process.Config{
-		Name: build.Name, Version: build.Version, Path: build.Program, Args: build.Args, Dir: build.Dir,
-		Env: site.Plugins.Env, MaxPayload: site.Host.MaxPayload, Settings: site.Plugin[build.Name].Config,
+		Name: build.Name, Version: build.Version, Path: build.Program, Args: build.Args, Dir: build.Dir, Folder: build.Folder,
+		Env: site.Plugins.Env, MaxPayload: site.Host.MaxPayload, Settings: own.Config,
+		User: own.User, Limits: guard.Limits{Memory: own.Memory, MilliCPUs: own.MilliCPUs, OpenFiles: own.OpenFiles},
 	}
 	if tls := build.Manifest.TLS; tls != nil {
 		t.process.NoTLS = !*tls
@@ -139,6 +143,10 @@ func newTrial(cmd *cobra.Command, g *cli.Globals, path string) (*trial, error) {
 }
 
 func stage(folder string, found plugindir.Found) (plugindir.Build, error) {
+	// As the host's own store: a plugin's user passes through, and looks at nothing.
+	if err := os.Chmod(folder, 0o711); err != nil {
+		return plugindir.Build{}, fmt.Errorf("copy plugin %s: %w", found.Name, err)
+	}
 	store, err := plugindir.OpenStore(folder)
 	if err != nil {
 		return plugindir.Build{}, err

@@ -210,6 +210,15 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestByHandIsNobodyElse: a plugin that is not trusted with the host's user is not
+// started as that.
+func TestByHandIsNobodyElse(t *testing.T) {
+	var skip skipped
+	if err := byHand(t.Context(), &suite{cfg: process.Config{Path: "/nowhere", User: "nobody"}}); !errors.As(err, &skip) {
+		t.Errorf("byHand = %v", err)
+	}
+}
+
 // TestDocumentedFrames: the document's bytes are the frames that they are said to be.
 func TestDocumentedFrames(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", Document))
