@@ -141,23 +141,6 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	return p, nil
 }
 
-// errDescribed ends the start of a plugin that is asked what it is.
-var errDescribed = errors.New("described")
-
-// Describe starts a plugin, asks what it is, and ends it.
-func Describe(ctx context.Context, cfg Config) (stream.About, error) {
-	var about stream.About
-	cfg.Accept = func(a stream.About) error {
-		about = a
-		return errDescribed
-	}
-	_, err := Start(ctx, cfg)
-	if errors.Is(err, errDescribed) {
-		err = nil
-	}
-	return about, err
-}
-
 // launch runs the executable and the handshake.
 func (p *Process) launch(ctx context.Context) (err error) {
 	var user *guard.User
