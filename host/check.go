@@ -12,6 +12,7 @@ import (
 	"rrhost/config"
 	"rrhost/host/internal/supervise"
 	"rrhost/internal/plugindir"
+	"rrhost/internal/process"
 	"rrhost/internal/stream"
 )
 
@@ -40,11 +41,17 @@ func CheckPlugins(ctx context.Context, cfg config.Config) (list []FoundPlugin, e
 		return nil, fmt.Errorf("copy the plugins: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o711); err != nil { // a plugin's user passes through
+		return nil, fmt.Errorf("copy the plugins: %w", err)
+	}
 	store, err := plugindir.OpenStore(filepath.Join(dir, "plugins"))
 	if err != nil {
 		return nil, err
 	}
 	return lookAtPlugins(cfg, func(s *server, f plugindir.Found, p *FoundPlugin) error {
+		if err := process.CheckUser(cfg.Plugin[s.name].User, cfg.Path(cfg.Plugins.Store)); err != nil {
+			return err
+		}
 		build, err := store.Stage(f)
 		if err != nil {
 			return err

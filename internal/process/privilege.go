@@ -85,6 +85,26 @@ func admit(folder string, user *guard.User) error {
 	return nil
 }
 
+// CheckUser reports whether a host, which is this process, cannot run plugins of
+// the plugin store in folder as the user. The empty user is the host's.
+func CheckUser(name, folder string) error {
+	if name == "" {
+		return nil
+	}
+	user, err := userOf(name, os.Geteuid())
+	if err != nil || user == nil {
+		return err
+	}
+	if dir := barrier(filepath.Join(folder, "builds"), user); dir != "" {
+		return closedTo(user, dir)
+	}
+	return nil
+}
+
+func closedTo(user *guard.User, dir string) error {
+	return &RefusedError{fmt.Sprintf("user %s may not pass through %s: set store in [plugins] to a folder that it can reach", user.Name, dir)}
+}
+
 // explain says of a program that cannot be run what its user has to do with it.
 func (c *command) explain(err error) error {
 	if c.user == nil || !errors.Is(err, fs.ErrPermission) {
@@ -92,7 +112,7 @@ func (c *command) explain(err error) error {
 	}
 	for _, path := range []string{c.cfg.Dir, c.cfg.Path} {
 		if dir := barrier(path, c.user); dir != "" {
-			return fmt.Errorf("%w (user %s may not pass through %s: set store in [plugins] to a folder that it can reach)", err, c.user.Name, dir)
+			return fmt.Errorf("%w: %w", closedTo(c.user, dir), err)
 		}
 	}
 	return err

@@ -111,6 +111,19 @@ func TestUserThatCannotReachItsFolder(t *testing.T) {
 	}
 }
 
+func TestCheckUser(t *testing.T) {
+	nobody(t)
+	dir := t.TempDir()
+	if err := CheckUser("nobody", dir); err == nil || !strings.Contains(err.Error(), "may not pass through "+filepath.Dir(dir)) {
+		t.Errorf("a folder of the test's own: %v", err)
+	}
+	for user, folder := range map[string]string{"": dir, "root": dir, "nobody": os.TempDir()} {
+		if err := CheckUser(user, folder); err != nil {
+			t.Errorf("%q in %s: %v", user, folder, err)
+		}
+	}
+}
+
 func TestUsersThatCannotBe(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -40,10 +40,6 @@ func TestRawPlugins(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			if strings.HasPrefix(tt.mode, "http2-") { // which is not told from a slow one
-				ctx, cancel = context.WithTimeout(ctx, time.Second)
-				defer cancel()
-			}
 			p, err := Start(ctx, Config{Name: "raw", Path: rawPlugin, Args: []string{tt.mode}, Dir: t.TempDir(), NoTLS: true})
 			if tt.start != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.start) || Hopeless(err) != tt.hopeless || !shown(err) {
