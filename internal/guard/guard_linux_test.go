@@ -114,6 +114,7 @@ func TestNothingIsLeft(t *testing.T) {
 			c, out := run(t, family(dir)+tt.then, nil)
 			until(t, 10*time.Second, "the family is complete", func() bool { return strings.Contains(out(), "complete") })
 			pids := members(t, dir)
+			sweep(t, pids)
 			tt.end(c)
 			if err := c.Wait(); err.Error() != tt.cause {
 				t.Errorf("%v, want %s", err, tt.cause)
@@ -162,6 +163,7 @@ func TestHostIsKilled(t *testing.T) {
 			}
 			until(t, 10*time.Second, "the family is complete", func() bool { return len(members(t, dir)) == 5 })
 			pids := append(members(t, dir), pid, guardian)
+			sweep(t, pids)
 			if got := living(pids); len(got) != len(pids) {
 				t.Fatalf("of %v there live %v", pids, got)
 			}

@@ -159,6 +159,15 @@ func living(pids []int) (list []int) {
 	return list
 }
 
+// sweep leaves nothing behind of a test that fails.
+func sweep(t *testing.T, pids []int) {
+	t.Cleanup(func() {
+		for _, pid := range living(pids) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may end by itself meanwhile
+		}
+	})
+}
+
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !ok(); time.Sleep(2 * time.Millisecond) {
