@@ -104,6 +104,8 @@ func (s *showing) build(e devloop.Event) {
 	event := map[string]any{"event": string(e.Step), "plugin": e.Plugin, "ms": milliseconds(e.Took)}
 	text := ""
 	switch e.Step {
+	case devloop.Building:
+		text = fmt.Sprintf("building %s", e.Plugin)
 	case devloop.Changed:
 		text = fmt.Sprintf("%s has changed", e.Plugin)
 	case devloop.Built:

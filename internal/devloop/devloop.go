@@ -37,6 +37,7 @@ type Step string
 
 // The steps from an edit to an answer. Each that fails is the last.
 const (
+	Building    Step = "building"     // for the first time, which may take long
 	Changed     Step = "changed"      // a source has, and it will be built
 	Built       Step = "built"        // or there was nothing to build
 	BuildFailed Step = "build failed" // what runs goes on
@@ -95,6 +96,9 @@ func New(cfg Config) *Loop {
 func (l *Loop) Build(ctx context.Context) {
 	l.each(func(w *watched) {
 		w.seen = w.print()
+		if builderOf(plugindir.Look(w.cfg.Dir, w.name)) != nil {
+			w.report(Event{Step: Building})
+		}
 		built := w.build(ctx)
 		for _, path := range w.print().changed(w.seen) {
 			w.made[path] = true

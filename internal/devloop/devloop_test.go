@@ -110,7 +110,7 @@ func TestEditIsBuiltAndReloaded(t *testing.T) {
 	b.write(t, "p/go.mod", goMod)
 	b.says(t, "one")
 	b.start(t)
-	b.expect(t, Built)
+	b.expect(t, Building, Built)
 
 	b.says(t, "two")
 	b.expect(t, Changed, Built, Reloaded)
@@ -148,7 +148,7 @@ func TestOutside(t *testing.T) {
 	b.write(t, "p/go.mod", goMod+"\nrequire lib v0.0.0\n\nreplace lib => ../lib\n")
 	b.write(t, "p/main.go", "package main\n\nimport \"lib\"\n\nfunc main() { println(lib.Word) }\n")
 	b.start(t)
-	b.expect(t, Built)
+	b.expect(t, Building, Built)
 	b.write(t, "lib/lib.go", "package lib\n\nconst Word = \"other\"\n")
 	b.expect(t, Changed, Built, Reloaded)
 	b.said(t, "other")
@@ -184,7 +184,7 @@ func TestOwnBuild(t *testing.T) {
 	b.write(t, "p/plugin.toml", `build = ["sh", "-c", "cp source p; echo copied"]`)
 	b.write(t, "p/source", "#!/bin/sh\necho one\n")
 	b.start(t)
-	if e := b.expect(t, Built); e.Output != "copied\n" {
+	if e := b.expect(t, Building, Built); e.Output != "copied\n" {
 		t.Errorf("it printed %q", e.Output)
 	}
 	b.write(t, "p/source", "#!/bin/sh\necho two\n")
