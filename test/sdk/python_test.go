@@ -3,6 +3,7 @@ package sdk
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,7 +118,7 @@ max_attempts = 1
 func TestPythonInTheHost(t *testing.T) {
 	dir := t.TempDir()
 	plugins := []string{pyFolder(t, dir, "examples/calculate"), pyFolder(t, dir, "conformance")}
-	h := startHost(t, hostSetup{bin: buildPrograms(t, "./cmd/rrhost", "./cmd/rrclient"), topics: pyTopics, plugins: plugins})
+	h := startHost(t, hostSetup{bin: buildPrograms(t, "./cmd/rrhost", "./cmd/rrclient"), path: os.Getenv("PATH"), topics: pyTopics, plugins: plugins})
 	if out, errs, code := h.rrclient(t, "calculate", `{"a":10,"b":5}`); code != 0 || out != "{\"result\":15}\n" {
 		t.Errorf("calculate: %q, %s, exit %d", out, errs, code)
 	}

@@ -130,8 +130,10 @@ func startHost(t *testing.T, s hostSetup) *hostRun {
 	}
 	h.write(t, "config.toml", strings.ReplaceAll(config+s.topics, "@", h.suffix))
 	h.log = filepath.Join(h.dir, "host.log")
-	h.launch(t)
-	t.Cleanup(func() {
+	t.Cleanup(func() { // before launch, which may fail with a host that runs
+		if h.cmd == nil || h.cmd.Process == nil {
+			return
+		}
 		select {
 		case <-h.ended:
 		default:
@@ -141,6 +143,7 @@ func startHost(t *testing.T, s hostSetup) *hostRun {
 			t.Logf("the host's log:\n%s", h.read(t))
 		}
 	})
+	h.launch(t)
 	return h
 }
 
