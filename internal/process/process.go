@@ -23,62 +23,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"rrhost/internal/guard"
-	"rrhost/internal/handler"
 	"rrhost/internal/stream"
 	"rrhost/plugin/proto"
 )
 
 // DefaultMaxPayload bounds payloads, in bytes, unless configured.
 const DefaultMaxPayload = 1_000_000
-
-// Config is how to start a plugin. Zero values mean the defaults.
-type Config struct {
-	// Name, Version identify the plugin in logs.
-	Name, Version string
-	// Path is the executable; Dir its working directory.
-	Path, Dir string
-	// Folder is the plugin's own, above Dir. It is opened for the plugin's user and
-	// closed to others. Empty: no folder is changed.
-	Folder string
-	// Args are the executable's arguments.
-	Args []string
-	// Env lists the host's environment variables that the plugin gets, beside
-	// PATH, HOME, TMPDIR, LANG and TZ.
-	Env []string
-	// MaxPayload bounds requests' and responses' payloads, in bytes.
-	// Defaults to [DefaultMaxPayload].
-	MaxPayload int
-	// Settings is the plugin's own section of the configuration.
-	Settings map[string]any
-	// NoTLS turns AutoMTLS off, for plugins whose TLS stack has no P-521. The
-	// socket's folder and the check of who listens remain.
-	NoTLS bool
-	// User is whom the plugin runs as, by name or number, where the host is root.
-	// Empty: as the host.
-	User string
-	// Limits bound the plugin and what it starts.
-	Limits guard.Limits
-	// Logger gets what the plugin prints. Defaults to none.
-	Logger hclog.Logger
-	// Tail keeps the last of it. Nil: nothing does.
-	Tail *Tail
-	// Accept may refuse the plugin for what it says of itself, before it gets its
-	// settings. Nil: none is refused.
-	Accept func(stream.About) error
-	// DialOptions are added to the connection's, such as interceptors for who
-	// wants to watch it.
-	DialOptions []grpc.DialOption
-}
-
-func (c Config) withDefaults() Config {
-	if c.MaxPayload == 0 {
-		c.MaxPayload = DefaultMaxPayload
-	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
-	return c
-}
 
 // A RefusedError is a plugin that runs and cannot be used: it refuses its
 // settings, or its handlers are not usable. A change helps, a restart doesn't.
@@ -285,55 +235,6 @@ func (p *Process) configure(ctx context.Context, api proto.HandlerClient) error 
 		return fmt.Errorf("configure: %w", said{err})
 	}
 	return nil
-}
-
-// aboutOf checks what a plugin says of itself.
-func aboutOf(d *proto.DescribeResponse) (stream.About, error) {
-	about := stream.About{
-		Name: aboutText(d.GetName()), Version: aboutText(d.GetVersion()), SDK: aboutText(d.GetSdk()),
-		ConfigSchema: validOrNil(d.GetConfigSchema()),
-	}
-	if len(d.GetHandlers()) == 0 {
-		return about, &RefusedError{"it has no handler"}
-	}
-	if n := len(d.GetHandlers()); n > maxHandlers {
-		return about, &RefusedError{fmt.Sprintf("it has %d handlers, and %d are the most", n, maxHandlers)}
-	}
-	seen := make(map[string]bool)
-	for _, h := range d.GetHandlers() {
-		if err := handler.CheckName(h.GetName()); err != nil {
-			return about, &RefusedError{err.Error()}
-		}
-		if seen[h.GetName()] {
-			return about, &RefusedError{fmt.Sprintf("two of its handlers are named %q", h.GetName())}
-		}
-		seen[h.GetName()] = true
-		about.Handlers = append(about.Handlers, stream.HandlerInfo{
-			Name: h.GetName(), RequestSchema: validOrNil(h.GetRequestSchema()), ResponseSchema: validOrNil(h.GetResponseSchema()),
-			ChecksPayload: h.GetChecksPayload(),
-		})
-	}
-	return about, nil
-}
-
-// Bounds of what a plugin says of itself.
-const (
-	maxAbout    = 200 // bytes of a name or version
-	maxHandlers = 1000
-)
-
-func aboutText(s string) string {
-	if len(s) > maxAbout {
-		s = s[:maxAbout] + "…"
-	}
-	return printable(s)
-}
-
-func validOrNil(schema []byte) []byte {
-	if !json.Valid(schema) {
-		return nil
-	}
-	return schema
 }
 
 // Instance is the stream to the process.
