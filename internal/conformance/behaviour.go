@@ -245,10 +245,10 @@ func chatty(ctx context.Context, s *suite) error {
 		return err
 	}
 	defer s.stop(l)
-	const lines = 2000
+	const lines = 500
 	before := l.logs.count()
 	// Much more than a pipe holds, and lines longer than any that are kept whole.
-	for _, amount := range []struct{ lines, size int }{{lines, 200}, {2, 300_000}} {
+	for _, amount := range []struct{ lines, size int }{{lines, 400}, {2, 300_000}} {
 		if _, err := l.mustAnswer(ctx, "chatty", encoded(map[string]any{"lines": amount.lines, "size": amount.size})); err != nil {
 			return fmt.Errorf("%d lines of %d bytes: %w", amount.lines, amount.size, err)
 		}

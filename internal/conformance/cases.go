@@ -30,7 +30,7 @@ var cases = []testCase{
 	{"deadline", "a handler that heeds its context ends at its deadline, and is answered deadline_exceeded", "deadlines", true, deadline},
 	{"cancel", "a cancelled handler ends, and is answered deadline_exceeded; what it then logs arrives with level and fields", "cancel", true, cancelled},
 	{"huge", "a response of max_reply bytes arrives; a larger one is answered reply_too_large by the plugin, and so are larger details", "limits", true, huge},
-	{"chatty", "thousands of lines on stdout, on stderr and through the logger block nothing, and all arrive", "logs", true, chatty},
+	{"chatty", "more lines on stdout, on stderr and through the logger than pipes hold block nothing, and all arrive", "logs", true, chatty},
 	{"settings", "the settings that Configure got are the handler's", "configure", true, settings},
 	{"refused settings", "settings that do not fit are refused with INVALID_ARGUMENT, naming the key and not its value", "configure", true, refusedSettings},
 	{"exit", "a handler that ends the process ends it with its code", "exit-codes", true, exits},

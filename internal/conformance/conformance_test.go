@@ -116,7 +116,7 @@ func TestFaults(t *testing.T) {
 		err    error
 	}
 	got := make([]outcome, len(tests))
-	atOnce := make(chan struct{}, 12)
+	atOnce := make(chan struct{}, 10)
 	var wg sync.WaitGroup
 	for i, tt := range tests {
 		cfg := process.Config{Name: "faulty", Path: self, Args: []string{"plugin", tt.fault}, Dir: t.TempDir()}

@@ -168,7 +168,7 @@ func parallel(ctx context.Context, s *suite) error {
 	}
 	const (
 		n     = 64
-		takes = 500 * time.Millisecond // one after the other that is 32 s
+		takes = 250 * time.Millisecond // one after the other that is 16 s
 	)
 	payload := encoded(map[string]any{"ms": takes.Milliseconds()})
 	begun := time.Now()

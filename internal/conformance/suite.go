@@ -18,7 +18,7 @@ import (
 
 // patience is how long a case waits for what must come soon. It is that long for
 // interpreters that start on a busy machine.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // moment is the deadline of requests that mean nothing, to handlers of which nothing
 // is known: some wait for something until it comes.
