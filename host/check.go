@@ -94,7 +94,7 @@ func lookAtPlugins(cfg config.Config, more func(*server, plugindir.Found, *Found
 			}
 		}
 		if f.Err == nil && cfg.Plugins.Trust == "strict" {
-			p.Err = plugindir.CheckTrust(f.Root)
+			p.Err = plugindir.CheckTrust(f)
 		}
 		if p.Err == nil {
 			_, p.Version, p.Err = plugindir.Identify(f)

@@ -330,7 +330,7 @@ next reload or change.`,
 // trust notes one plugin as it is now.
 func trust(store *plugindir.Store, f plugindir.Found, strict bool) (digest string, err error) {
 	if f.Err == nil && strict {
-		if err := plugindir.CheckTrust(f.Root); err != nil {
+		if err := plugindir.CheckTrust(f); err != nil {
 			return "", err
 		}
 	}

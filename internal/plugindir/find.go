@@ -17,8 +17,10 @@ import (
 type Found struct {
 	// Name is the file's or the folder's.
 	Name string
-	// Root is the file or the folder, absolute; empty if there is none.
+	// Root is the file or the folder, absolute and no link; empty if there is none.
 	Root string
+	// Dir is the directory that it was found in, absolute.
+	Dir string
 	// Folder tells which of the two it is.
 	Folder bool
 	// Manifest is the folder's plugin.toml, or what stands for it.
@@ -71,7 +73,14 @@ func Look(dir, name string) Found {
 		f.Err = fmt.Errorf("%q cannot be a plugin's name: it is a file's name without a leading dot", name)
 		return f
 	}
-	path := filepath.Join(dir, name)
+	if f.Dir, f.Err = filepath.Abs(dir); f.Err != nil {
+		return f
+	}
+	path := filepath.Join(f.Dir, name)
+	// What is looked at from here on is run, wherever a link leads in the meantime.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
 	info, err := os.Stat(path)
 	if os.IsNotExist(err) {
 		f.Err = fmt.Errorf("%w %s in %s: put an executable %s there, or a folder %s with an executable %s in it", ErrAbsent, name, dir, name, name, name)

@@ -34,7 +34,7 @@ func OpenStore(dir string) (*Store, error) {
 		return nil, fmt.Errorf("plugin store: %w", err)
 	}
 	for _, d := range []string{abs, filepath.Join(abs, "builds")} {
-		if err := os.Mkdir(d, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := mkdir(d, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("plugin store: %w", err)
 		}
 	}
@@ -74,11 +74,11 @@ func (s *Store) Stage(f Found) (Build, error) {
 	}
 	defer os.RemoveAll(tmp)
 	before := f.Fingerprint()
-	c := copier{sha256.New(), f.Manifest.has}
+	c := copier{f.Root, sha256.New(), f.Manifest.has}
 	to := filepath.Join(tmp, "plugin")
 	if f.Folder {
 		err = c.folder(f.Root, to, "")
-	} else if err = os.Mkdir(to, 0o755); err == nil {
+	} else if err = mkdir(to, 0o755); err == nil {
 		c.note("", "/", nil) // as a folder with one file
 		err = c.file(f.Root, filepath.Join(to, f.Name), f.Name, 0o555)
 	}
@@ -188,10 +188,28 @@ func outside(program, dir string) string {
 	return ""
 }
 
+// mkdir makes a folder with exactly these permissions, whatever the umask.
+func mkdir(path string, mode fs.FileMode) error {
+	if err := os.Mkdir(path, mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// stored are the permissions of a file in the store, where they tell only whether
+// it can be run.
+func stored(mode fs.FileMode) fs.FileMode {
+	if mode.Perm()&0o111 != 0 {
+		return 0o555
+	}
+	return 0o444
+}
+
 // A copier copies files and sums up what it copies.
 type copier struct {
-	sum hash.Hash
-	has func(name string) bool // tells what of the plugin's folder is copied
+	root string // of the plugin
+	sum  hash.Hash
+	has  func(name string) bool // tells what of the plugin's folder is copied
 }
 
 // skips tells whether an entry of the folder called parent is none of the plugin's.
@@ -204,7 +222,7 @@ func (c copier) note(name, kind string, content []byte) {
 
 // folder copies from to to. Names are relative to the plugin's root.
 func (c copier) folder(from, to, name string) error {
-	if err := os.Mkdir(to, 0o755); err != nil {
+	if err := mkdir(to, 0o755); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(from) // sorted
@@ -225,11 +243,10 @@ func (c copier) folder(from, to, name string) error {
 		case mode.IsDir():
 			err = c.folder(src, dst, name)
 		case mode.IsRegular():
-			err = c.file(src, dst, name, 0o444|mode.Perm()&0o111)
+			err = c.file(src, dst, name, stored(mode))
 		case mode&fs.ModeSymlink != 0:
 			var target string
-			if target, err = os.Readlink(src); err == nil {
-				c.note(name, "@", []byte(target))
+			if target, err = c.link(src, name); err == nil {
 				err = os.Symlink(target, dst)
 			}
 		default:
@@ -240,6 +257,27 @@ func (c copier) folder(from, to, name string) error {
 		}
 	}
 	return nil
+}
+
+// link notes where a link leads, which is within the plugin: what is outside would
+// be run without having been looked at.
+func (c copier) link(src, name string) (target string, err error) {
+	if target, err = os.Readlink(src); err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(c.root)
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.EvalSymlinks(src)
+	if err != nil {
+		return "", fmt.Errorf("a link that leads nowhere: %w", err)
+	}
+	if rel, err := filepath.Rel(root, to); err != nil || filepath.IsAbs(target) || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s is a link out of the plugin's folder: put what it leads to in its place", src)
+	}
+	c.note(name, "@", []byte(target))
+	return target, nil
 }
 
 func (c copier) file(from, to, name string, mode fs.FileMode) error {
@@ -289,7 +327,7 @@ func Identify(f Found) (digest, version string, err error) {
 	if f.Folder {
 		digest, err = digestOf(f.Root, f.Manifest)
 	} else {
-		c := copier{sha256.New(), f.Manifest.has}
+		c := copier{f.Root, sha256.New(), f.Manifest.has}
 		c.note("", "/", nil)
 		err = c.file(f.Root, "", f.Name, 0o555)
 		digest = hex.EncodeToString(c.sum.Sum(nil))
@@ -319,7 +357,7 @@ func versionOf(m Manifest, program, digest string) string {
 // store, that is all.
 func digestOf(dir string, m Manifest) (string, error) {
 	sum := sha256.New()
-	if err := (copier{sum, m.has}).check(dir, ""); err != nil {
+	if err := (copier{dir, sum, m.has}).check(dir, ""); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
@@ -347,10 +385,7 @@ func (c copier) check(dir, name string) error {
 		case mode.IsRegular():
 			err = c.file(src, "", name, mode.Perm())
 		default:
-			var target string
-			if target, err = os.Readlink(src); err == nil {
-				c.note(name, "@", []byte(target))
-			}
+			_, err = c.link(src, name)
 		}
 		if err != nil {
 			return err

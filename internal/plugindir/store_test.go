@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -181,7 +182,7 @@ func TestCheckTrust(t *testing.T) {
 	dir := filepath.Join(base, "plugins")
 	put(t, dir, "p/p", 0o755)
 	root := filepath.Join(dir, "p")
-	if err := CheckTrust(root); err != nil {
+	if err := CheckTrust(At(root)); err != nil {
 		t.Fatalf("what nobody else can write: %v", err)
 	}
 	for _, tt := range []struct {
@@ -201,7 +202,7 @@ func TestCheckTrust(t *testing.T) {
 		if err := os.Chmod(tt.path, tt.mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := CheckTrust(root); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := CheckTrust(At(root)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %v: %v", tt.path, tt.mode, err)
 		}
 		if err := os.Chmod(tt.path, was.Mode()); err != nil {
@@ -212,7 +213,7 @@ func TestCheckTrust(t *testing.T) {
 		if err := os.Chown(filepath.Join(root, "p"), 12345, 12345); err != nil {
 			t.Fatal(err)
 		}
-		if err := CheckTrust(root); err == nil || !strings.Contains(err.Error(), "chown 0 ") {
+		if err := CheckTrust(At(root)); err == nil || !strings.Contains(err.Error(), "chown 0 ") {
 			t.Errorf("another's file: %v", err)
 		}
 	}
@@ -282,5 +283,71 @@ func TestLink(t *testing.T) {
 	}
 	if staged(t, s, dir, "linked").Digest == first.Digest {
 		t.Error("the content behind the link is not in the digest")
+	}
+}
+
+// A link out of the plugin's folder is refused: it would be run without having
+// been looked at. Links within are copied.
+func TestLinks(t *testing.T) {
+	s, base := open(t), t.TempDir()
+	put(t, base, "outside", 0o755)
+	for name, tt := range map[string]struct{ link, to, want string }{
+		"within":   {"alias", "linked", ""},
+		"absolute": {"alias", filepath.Join(base, "outside"), "is a link out of the plugin's folder"},
+		"relative": {"alias", "../../outside", "is a link out of the plugin's folder"},
+		"nowhere":  {"alias", "absent", "leads nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(base, name)
+			put(t, dir, "linked/linked", 0o755)
+			if err := os.Symlink(tt.to, filepath.Join(dir, "linked", tt.link)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Stage(Look(dir, "linked"))
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Whoever may write the folder of a link decides what it leads to, and whoever may
+// write a folder above does, also where the directory's path is relative.
+func TestCheckTrustAbove(t *testing.T) {
+	base := t.TempDir()
+	put(t, filepath.Join(base, "good"), "p/p", 0o755)
+	plugins := filepath.Join(base, "open", "plugins")
+	if err := os.MkdirAll(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(base, "good", "p"), filepath.Join(plugins, "p")); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckTrust(Look(plugins, "p")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(base, "open"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Join(base, "open"))
+	for _, dir := range []string{plugins, "plugins"} {
+		if err := CheckTrust(Look(dir, "p")); err == nil || !strings.Contains(err.Error(), "chmod o-w "+filepath.Join(base, "open")) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+// Whoever may run a program here may run its copy, whatever the umask is, and a
+// program that another user could not run can be mended.
+func TestStoreModes(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	s, dir := open(t), t.TempDir()
+	put(t, dir, "p/p", 0o744)
+	b := staged(t, s, dir, "p")
+	for path, want := range map[string]os.FileMode{b.Program: 0o555, b.Dir: 0o755, filepath.Dir(b.Folder): 0o711, s.Dir(): 0o711} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %v", path, info.Mode(), err, want)
+		}
 	}
 }

@@ -14,14 +14,18 @@ import (
 )
 
 // CheckTrust reports who else than this process's user and root could have
-// written the plugin at root: each file and folder of it, and each folder above
-// it. The errors, joined, name the command that mends each.
+// written the plugin: each file and folder of it, and each folder above it and
+// above the directory that it was found in. The errors, joined, name the command that mends each.
 //
 // A folder that others may write counts as safe if it is sticky, as /tmp is: what
 // is in it belongs to its owner alone. A group that has its owner for its only
 // member is no other.
-func CheckTrust(root string) error {
-	real, err := filepath.EvalSymlinks(root)
+func CheckTrust(f Found) error {
+	real, err := filepath.EvalSymlinks(f.Root)
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.EvalSymlinks(f.Dir)
 	if err != nil {
 		return err
 	}
@@ -56,14 +60,15 @@ func CheckTrust(root string) error {
 			problems = append(problems, fmt.Errorf("%s changes its user when it is run: chmod ug-s %s", path, path))
 		}
 	}
-	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
-		info, err := os.Lstat(dir)
-		if err != nil {
-			return err
-		}
-		check(dir, info, true)
-		if dir == filepath.Dir(dir) {
-			break
+	seen := make(map[string]bool)
+	for _, from := range []string{filepath.Dir(real), dir} {
+		for above := from; !seen[above]; above = filepath.Dir(above) {
+			seen[above] = true
+			info, err := os.Lstat(above)
+			if err != nil {
+				return err
+			}
+			check(above, info, true)
 		}
 	}
 	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {

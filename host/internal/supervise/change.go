@@ -92,7 +92,7 @@ func (p *Plugin) stage() (plugindir.Build, error) {
 	if found.Err != nil {
 		return plugindir.Build{}, found.Err
 	}
-	if err := plugindir.CheckTrust(found.Root); err != nil {
+	if err := plugindir.CheckTrust(found); err != nil {
 		if p.cfg.Strict {
 			return plugindir.Build{}, fmt.Errorf("others could have written it, and trust is strict: %w", err)
 		}
