@@ -51,6 +51,14 @@ func (c controlled) Reload(ctx context.Context, plugin string) error {
 	return c.ReloadPlugin(ctx, plugin)
 }
 
+func (c controlled) Restart(ctx context.Context, plugin string) error {
+	p, err := c.supervised(plugin)
+	if err != nil {
+		return err
+	}
+	return p.Restart(ctx)
+}
+
 func (c controlled) Rollback(ctx context.Context, plugin string) error {
 	p, err := c.supervised(plugin)
 	if err != nil {

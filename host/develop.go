@@ -62,6 +62,7 @@ type supervised interface {
 	Run(ctx context.Context)
 	State() supervise.State
 	Reload(ctx context.Context) error
+	Restart(ctx context.Context) error
 	Rollback(ctx context.Context) error
 }
 

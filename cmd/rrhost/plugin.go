@@ -26,8 +26,8 @@ func newPlugin(g *cli.Globals) *cobra.Command {
 ready it takes over, and the old one finishes what it has begun. If it does not
 get ready, the old one stays, and this says why. A host does the same by itself
 when the file changes. Where nothing runs, the wait for the next try ends.`, (*control.Client).Reload),
-		newPluginOrder(g, "restart", "The same as reload", `The same as reload: the process that runs is replaced by a new one, and a plugin
-that is held or rejected is tried at once.`, (*control.Client).Reload),
+		newPluginOrder(g, "restart", "Start what runs anew", `Put new processes of the build that runs in the place of the old ones, also of one
+that was rolled back. Where nothing runs, the wait for the next try ends.`, (*control.Client).Restart),
 		newPluginOrder(g, "rollback", "Run the build that ran before", `Put the build that ran before in the place of what runs, as reload does. It stays
 until the plugin's file or folder changes, also when the host is started again.`, (*control.Client).Rollback),
 		newPluginTrust(g), newPluginInit(g), newPluginSDK(g),
@@ -90,6 +90,13 @@ func fromFiles(cfg config.Config, name string) ([]view, error) {
 		if p.Digest, p.Version, err = plugindir.Identify(f); err != nil {
 			p.LastError = err.Error()
 		}
+		note, err := plugindir.ReadNote(cfg.Path(cfg.Plugins.Store), f.Name)
+		if err != nil {
+			return nil, err
+		}
+		if note.Pinned != "" && note.Replaced == p.Digest {
+			p.Pinned, p.Digest, p.Version = true, note.Pinned, ""
+		}
 		list = append(list, view{Plugin: p})
 	}
 	return list, nil
@@ -138,6 +145,9 @@ func line(p view) string {
 	add(p.Version != "", "version %s", p.Version)
 	add(p.Digest != "", "digest %.12s", p.Digest)
 	add(p.PID != 0, "pid %d", p.PID)
+	if since, err := time.Parse(time.RFC3339, p.Since); err == nil && p.PID != 0 {
+		add(true, "for %s", time.Since(since).Round(time.Second))
+	}
 	live := 0
 	for _, i := range p.Instances {
 		if i.State != "draining" {
@@ -338,5 +348,5 @@ func trust(store *plugindir.Store, f plugindir.Found, strict bool) (digest strin
 	if err != nil {
 		return "", err
 	}
-	return b.Digest, store.Change(f.Name, func(n *plugindir.Note) { n.Trusted = b.Digest })
+	return b.Digest, store.Change(f.Name, func(n *plugindir.Note) { n.Trust(b.Digest) })
 }

@@ -65,9 +65,10 @@ type Instance struct {
 // A Host is what can be asked and told.
 type Host interface {
 	Plugins() []Plugin
-	// Reload and Rollback return once the plugin is what was asked for, or why
+	// Reload, Restart and Rollback return once the plugin is what was asked for, or why
 	// it is not.
 	Reload(ctx context.Context, plugin string) error
+	Restart(ctx context.Context, plugin string) error
 	Rollback(ctx context.Context, plugin string) error
 }
 
@@ -118,6 +119,7 @@ func mux(h Host) http.Handler {
 		}
 	}
 	m.HandleFunc("POST /plugins/{name}/reload", order(h.Reload))
+	m.HandleFunc("POST /plugins/{name}/restart", order(h.Restart))
 	m.HandleFunc("POST /plugins/{name}/rollback", order(h.Rollback))
 	return m
 }
@@ -188,6 +190,11 @@ func (c *Client) Plugins(ctx context.Context) ([]Plugin, error) {
 // Reload makes the host start what is in the directory in place of what runs.
 func (c *Client) Reload(ctx context.Context, plugin string) error {
 	return c.order(ctx, plugin, "reload")
+}
+
+// Restart makes it start what runs anew.
+func (c *Client) Restart(ctx context.Context, plugin string) error {
+	return c.order(ctx, plugin, "restart")
 }
 
 // Rollback makes it start what ran before.

@@ -24,6 +24,11 @@ func (f *fake) Reload(_ context.Context, plugin string) error {
 	return nil
 }
 
+func (f *fake) Restart(_ context.Context, plugin string) error {
+	f.ordered = append(f.ordered, "restart "+plugin)
+	return nil
+}
+
 func (f *fake) Rollback(context.Context, string) error { return errors.New("no earlier build") }
 
 func TestControl(t *testing.T) {
@@ -67,6 +72,9 @@ func TestControl(t *testing.T) {
 	if err := c.Reload(t.Context(), "other"); !errors.Is(err, ErrUnknown) {
 		t.Error(err)
 	}
+	if err := c.Restart(t.Context(), "p"); err != nil {
+		t.Error(err)
+	}
 	if err := c.Rollback(t.Context(), "p"); err == nil || err.Error() != "no earlier build" {
 		t.Error(err)
 	}
@@ -78,7 +86,7 @@ func TestControl(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if want := []string{"reload a b/c"}; !reflect.DeepEqual(host.ordered, want) {
+	if want := []string{"reload a b/c", "restart p"}; !reflect.DeepEqual(host.ordered, want) {
 		t.Errorf("ordered %q, want %q", host.ordered, want)
 	}
 	if clients, err := Dial(t.Context(), dir); err != nil || len(clients) != 0 {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Found is a plugin in the directory, or what should have been one.
@@ -117,4 +118,19 @@ func At(path string) Found {
 		return Found{Name: filepath.Base(path), Err: fmt.Errorf("plugin %s: %w", path, err)}
 	}
 	return Look(filepath.Dir(abs), filepath.Base(abs))
+}
+
+// Foreign tells that the plugin's file, or the program in its folder, belongs to
+// somebody else: then this process cannot ask whether it is being written.
+func (f Found) Foreign() bool {
+	path := f.Root
+	if f.Folder && len(f.Manifest.Command) > 0 {
+		path = filepath.Join(path, f.Manifest.Command[0])
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	about, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Geteuid() != 0 && int(about.Uid) != os.Geteuid()
 }

@@ -7,14 +7,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"syscall"
 	"time"
 )
 
 // Note is what the store remembers of one plugin. All are digests, or empty.
 type Note struct {
-	// Trusted is the digest that alone is run where verify is "lock".
-	Trusted string `json:"trusted,omitempty"`
+	// Trusted are the digests that are run where verify is "lock": the first from
+	// the directory, the others, which were trusted before it, after a rollback.
+	Trusted []string `json:"trusted,omitempty"`
 	// Runs is the newest that was ready, Previous the one before.
 	Runs     string `json:"runs,omitempty"`
 	Previous string `json:"previous,omitempty"`
@@ -23,11 +26,33 @@ type Note struct {
 	Replaced string `json:"replaced,omitempty"`
 }
 
+// Trust makes digest the one that is trusted. What ran stays so for a rollback.
+func (n *Note) Trust(digest string) {
+	trusted := []string{digest}
+	for _, before := range []string{n.Runs, n.Previous, n.Pinned} {
+		if slices.Contains(n.Trusted, before) && !slices.Contains(trusted, before) {
+			trusted = append(trusted, before)
+		}
+	}
+	n.Trusted = trusted
+}
+
+// Trusts reports whether a digest may run from the directory where verify is
+// "lock", and TrustsEarlier whether it may after a rollback.
+func (n Note) Trusts(digest string) bool { return len(n.Trusted) > 0 && n.Trusted[0] == digest }
+
+// TrustsEarlier is [Note.Trusts] after a rollback.
+func (n Note) TrustsEarlier(digest string) bool { return slices.Contains(n.Trusted, digest) }
+
 // Note returns what is remembered of a plugin.
 func (s *Store) Note(name string) (Note, error) {
 	all, err := s.notes()
 	return all[name], err
 }
+
+// ReadNote is [Store.Note] of a store that is not opened, and made if it is
+// missing: then there is none.
+func ReadNote(store, name string) (Note, error) { return (&Store{store}).Note(name) }
 
 // Change changes what is remembered of a plugin. Hosts and commands that share
 // the store wait for each other.
@@ -46,7 +71,8 @@ func (s *Store) Change(name string, do func(*Note)) error {
 	}
 	n := all[name]
 	was := n
-	if do(&n); n == was {
+	was.Trusted = slices.Clone(n.Trusted)
+	if do(&n); reflect.DeepEqual(n, was) {
 		return nil
 	}
 	all[name] = n
@@ -93,7 +119,7 @@ func (s *Store) Sweep() error {
 	}
 	wanted := make(map[string]bool)
 	for _, n := range all {
-		for _, digest := range []string{n.Trusted, n.Runs, n.Previous, n.Pinned, n.Replaced} {
+		for _, digest := range append(slices.Clone(n.Trusted), n.Runs, n.Previous, n.Pinned, n.Replaced) {
 			wanted[digest] = true
 		}
 	}

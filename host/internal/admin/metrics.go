@@ -40,7 +40,7 @@ func NewMetrics() *Metrics {
 		}, []string{"topic", "stage"}),
 		plugins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rrhost_plugin_transitions_total",
-			Help: "Changes of a plugin's state, by plugin and the state it came to.",
+			Help: "Changes of a plugin's state, or of one of its instances, by plugin and the state it came to.",
 		}, []string{"plugin", "state"}),
 	}
 	m.registry.MustRegister(m.requests, m.letters, m.stages, m.plugins)
@@ -49,7 +49,7 @@ func NewMetrics() *Metrics {
 
 // Transition counts a change of a plugin's state.
 func (m *Metrics) Transition(e supervise.Event) {
-	m.plugins.WithLabelValues(e.Name, string(e.State.State)).Inc()
+	m.plugins.WithLabelValues(e.Name, string(e.To())).Inc()
 }
 
 // TopicMetrics are the counters of one topic, looked up once.

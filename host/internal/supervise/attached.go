@@ -57,6 +57,9 @@ var errAttached = errors.New("the host is attached to this plugin, and does not 
 // Reload is an error: the process is its author's.
 func (a *Attached) Reload(context.Context) error { return errAttached }
 
+// Restart is an error likewise.
+func (a *Attached) Restart(context.Context) error { return errAttached }
+
 // Rollback is an error likewise.
 func (a *Attached) Rollback(context.Context) error { return errAttached }
 

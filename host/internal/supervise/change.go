@@ -40,7 +40,11 @@ func (p *Plugin) look(ctx context.Context) (took time.Duration) {
 		p.changing, p.since = now, time.Now()
 		return took
 	}
-	if time.Since(p.since) < p.time.settle {
+	settle := p.time.settle
+	if found.Foreign() {
+		settle = p.time.settleForeign
+	}
+	if time.Since(p.since) < settle {
 		return took
 	}
 	b, err := p.stage()
@@ -68,11 +72,11 @@ func (p *Plugin) take(ctx context.Context, b plugindir.Build) {
 	}
 	pinned := false
 	if note.Pinned != "" && note.Replaced == b.Digest {
-		if before, err := p.cfg.Store.Get(p.cfg.Name, note.Pinned); err == nil && p.mayRun(before) == nil {
+		if before, err := p.cfg.Store.Get(p.cfg.Name, note.Pinned); err == nil && p.mayRunAgain(before) == nil {
 			b, pinned = before, true
 		}
 	} else if note.Pinned != "" {
-		if err := p.cfg.Store.Change(p.cfg.Name, func(n *plugindir.Note) { n.Pinned, n.Replaced = "", "" }); err != nil {
+		if err := p.unpin(); err != nil {
 			p.cfg.Logger.Error("plugin store", "plugin", p.cfg.Name, "error", err)
 		}
 	}
@@ -108,21 +112,32 @@ func (p *Plugin) stage() (plugindir.Build, error) {
 	return b, p.mayRun(b)
 }
 
-// mayRun holds a build against what is trusted.
-func (p *Plugin) mayRun(b plugindir.Build) error {
+// mayRun holds a build from the directory against what is trusted.
+func (p *Plugin) mayRun(b plugindir.Build) error { return p.trusted(b, plugindir.Note.Trusts) }
+
+// mayRunAgain does so with a build that ran before: what was trusted then is
+// enough.
+func (p *Plugin) mayRunAgain(b plugindir.Build) error {
+	return p.trusted(b, plugindir.Note.TrustsEarlier)
+}
+
+func (p *Plugin) trusted(b plugindir.Build, trusts func(plugindir.Note, string) bool) error {
 	if !p.cfg.Locked {
 		return nil
 	}
 	note, err := p.cfg.Store.Note(p.cfg.Name)
-	switch {
-	case err != nil:
+	if err != nil || trusts(note, b.Digest) {
 		return err
-	case note.Trusted == "":
-		return fmt.Errorf("verify is lock, and plugin %s has not been trusted: rrhost plugin trust %s", b.Name, b.Name)
-	case note.Trusted != b.Digest:
-		return fmt.Errorf("verify is lock, and plugin %s has the digest %.12s, not the trusted %.12s: rrhost plugin trust %s, if the change is yours", b.Name, b.Digest, note.Trusted, b.Name)
 	}
-	return nil
+	return Untrusted(b.Name, b.Digest, note)
+}
+
+// Untrusted is the error of a plugin that may not run where verify is "lock".
+func Untrusted(name, digest string, note plugindir.Note) error {
+	if len(note.Trusted) == 0 {
+		return fmt.Errorf("verify is lock, and plugin %s has not been trusted: rrhost plugin trust %s", name, name)
+	}
+	return fmt.Errorf("verify is lock, and plugin %s has the digest %.12s, not the trusted %.12s: rrhost plugin trust %s, if the change is yours", name, digest, note.Trusted[0], name)
 }
 
 // replace puts b in the place of what runs. While that serves, b's processes
@@ -140,6 +155,7 @@ func (p *Plugin) replace(ctx context.Context, b plugindir.Build) error {
 	}
 	processes, err := g.try(ctx)
 	if err != nil {
+		p.set(func(s *State) { s.LastLines = g.lastLines() })
 		return err
 	}
 	instances := make([]*Instance, len(processes))
@@ -147,8 +163,8 @@ func (p *Plugin) replace(ctx context.Context, b plugindir.Build) error {
 		instances[n] = proc.Instance()
 	}
 	p.install(g)
-	g.start(ctx, processes)
 	p.cfg.Traffic.Switch(instances, b)
+	g.start(ctx, processes)
 	p.cfg.Logger.Info("plugin replaced", "plugin", b.Name, "version", b.Version, "digest", b.Digest[:12], "old_version", old.build.Version)
 	p.retire(old)
 	return nil
@@ -162,12 +178,12 @@ func (p *Plugin) retire(g *generation) {
 
 // install makes g what the plugin is.
 func (p *Plugin) install(g *generation) {
-	p.transition(0, func(s *State) {
+	p.transition(func(s *State) {
 		p.live, p.failures = g, nil
 		s.Version, s.Digest, s.Outside = g.build.Version, g.build.Digest, g.build.Outside
-		s.Refused, s.Held = nil, false
-		if s.State != StateReady {
-			s.State = StateVerified
+		s.Refused, s.Held, s.LastLines = nil, false, nil
+		if s.State != StateReady { // nothing is known of it yet
+			s.State, s.Handlers, s.SDK, s.LastError = StateVerified, nil, "", nil
 		}
 	})
 }
@@ -179,6 +195,9 @@ func (p *Plugin) ran(b plugindir.Build) {
 			n.Previous, n.Runs = n.Runs, b.Digest
 		}
 	})
+	if err == nil {
+		err = p.cfg.Store.Sweep()
+	}
 	if err != nil {
 		p.cfg.Logger.Error("plugin store", "plugin", p.cfg.Name, "error", err)
 	}
@@ -196,7 +215,7 @@ func (p *Plugin) refuse(err error) {
 }
 
 func (p *Plugin) reject(err error) {
-	p.transition(0, func(s *State) { s.State, s.PID, s.LastError = StateRejected, 0, err })
+	p.transition(func(s *State) { s.State, s.PID, s.LastError = StateRejected, 0, err })
 	p.cfg.Traffic.Reject(err)
 }
 
@@ -204,7 +223,10 @@ func (p *Plugin) reject(err error) {
 func (p *Plugin) remove(err error) {
 	if old := p.live; old != nil {
 		p.cfg.Logger.Warn("plugin was removed", "plugin", p.cfg.Name)
-		p.set(func(*State) { p.live = nil })
+		p.set(func(s *State) {
+			p.live = nil
+			*s = State{Name: s.Name, State: s.State, Since: s.Since, Restarts: s.Restarts}
+		})
 		p.retire(old)
 	}
 	p.reject(err)

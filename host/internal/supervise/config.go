@@ -96,6 +96,7 @@ type timing struct {
 	holdWithin     time.Duration
 	look           time.Duration // between looks at the directory, at least
 	settle         time.Duration // without a change before a change counts
+	settleForeign  time.Duration // likewise, where it cannot be told whether somebody still writes
 	health         time.Duration // between health checks
 	healthTimeout  time.Duration // of one
 	strikes        int           // failed checks in a row that end a process
@@ -105,7 +106,7 @@ type timing struct {
 var defaultTiming = timing{
 	first: 100 * time.Millisecond, longest: 30 * time.Second, stable: 10 * time.Second,
 	held: 30 * time.Second, holdAfter: 5, holdWithin: time.Minute,
-	look: 500 * time.Millisecond, settle: 300 * time.Millisecond,
+	look: 500 * time.Millisecond, settle: 300 * time.Millisecond, settleForeign: 5 * time.Second,
 	health: 5 * time.Second, healthTimeout: 5 * time.Second, strikes: 3,
 	jitter: jitter,
 }

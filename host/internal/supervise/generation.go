@@ -43,7 +43,7 @@ func newGeneration(p *Plugin, b plugindir.Build) *generation {
 	g := &generation{plugin: p, build: b, gone: make(chan struct{})}
 	for i := range n {
 		g.seats = append(g.seats, &seat{generation: g, number: i + 1, state: InstanceState{
-			Number: i + 1, Version: b.Version, State: StateVerified, Since: time.Now(),
+			Number: i + 1, Of: n, Version: b.Version, State: StateVerified, Since: time.Now(),
 		}})
 	}
 	return g
@@ -51,6 +51,10 @@ func newGeneration(p *Plugin, b plugindir.Build) *generation {
 
 // process starts one, up to ready.
 func (g *generation) process(ctx context.Context, tail *process.Tail) (*process.Process, error) {
+	// What was verified is what runs, each time.
+	if _, err := g.plugin.cfg.Store.Get(g.build.Name, g.build.Digest); err != nil {
+		return nil, &process.RefusedError{Reason: err.Error()}
+	}
 	return g.plugin.cfg.launch(ctx, g.build, tail)
 }
 
@@ -103,7 +107,11 @@ func (g *generation) try(ctx context.Context) ([]*process.Process, error) {
 	errs := make([]error, len(g.seats))
 	var wg sync.WaitGroup
 	for n := range g.seats {
-		wg.Go(func() { started[n], errs[n] = g.process(ctx, &g.seats[n].tail) })
+		wg.Go(func() {
+			s := g.seats[n]
+			s.set(0, func(i *InstanceState) { i.State = StateStarting })
+			started[n], errs[n] = g.process(ctx, &s.tail)
+		})
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
@@ -116,6 +124,9 @@ func (g *generation) try(ctx context.Context) ([]*process.Process, error) {
 		}
 	}
 	wg.Wait()
+	for _, s := range g.seats {
+		s.set(0, func(i *InstanceState) { i.State = StateStopped })
+	}
 	return nil, fmt.Errorf("start the new build: %w", err)
 }
 
@@ -145,7 +156,7 @@ func (g *generation) retire() { g.leave() }
 func (g *generation) stop() {
 	g.leave()
 	<-g.gone
-	g.plugin.aggregate(0)
+	g.plugin.set(func(*State) { g.plugin.summarize() })
 }
 
 func (g *generation) over() bool {
@@ -183,6 +194,7 @@ func (s *seat) run(ctx context.Context, proc *process.Process) {
 			if proc, err = s.process(ctx, &s.tail); err == nil {
 				s.ready(proc)
 				p.cfg.Traffic.Join(proc.Instance(), s.build)
+				begun = time.Now()
 			} else {
 				err = fmt.Errorf("start: %w", err)
 			}
@@ -232,12 +244,16 @@ func (s *seat) run(ctx context.Context, proc *process.Process) {
 func (p *Plugin) failed(excused bool) (held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	instances := 0
+	if p.live != nil {
+		instances = len(p.live.seats)
+	}
 	now := time.Now()
 	if !excused {
 		p.failures = append(p.failures, now)
 	}
 	p.failures = slices.DeleteFunc(p.failures, func(t time.Time) bool { return now.Sub(t) > p.time.holdWithin })
-	if len(p.failures) >= p.time.holdAfter {
+	if len(p.failures) >= p.time.holdAfter*max(1, instances) {
 		p.state.Held = true
 	}
 	if excused {
@@ -334,15 +350,30 @@ func (s *seat) watch(ctx context.Context, proc *process.Process) error {
 	}
 }
 
-// set changes the seat's state, and with it the plugin's.
+// set changes the seat's state, and with it the plugin's, and tells about it.
 func (s *seat) set(wait time.Duration, do func(*InstanceState)) {
 	p := s.plugin
 	p.mu.Lock()
 	was := s.state.State
 	do(&s.state)
-	if s.state.State != was {
+	changed := s.state.State != was
+	if changed {
 		s.state.Since = time.Now()
 	}
+	p.summarize()
+	e := Event{State: p.now(), Instance: s.state, Was: was, Wait: wait}
 	p.mu.Unlock()
-	p.aggregate(wait)
+	if changed {
+		p.tell(e)
+	}
+}
+
+// lastLines are what a process that did not get ready printed last.
+func (g *generation) lastLines() []string {
+	for _, s := range g.seats {
+		if lines := s.tail.Lines(); len(lines) > 0 {
+			return lines
+		}
+	}
+	return nil
 }

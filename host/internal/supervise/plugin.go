@@ -26,6 +26,7 @@ type Plugin struct {
 	cfg    Config
 	time   timing
 	orders chan instruction
+	over   chan struct{} // closed when Run has ended
 
 	// Owned by Run's goroutine.
 	seen     string // the fingerprint of what was looked at last
@@ -43,7 +44,7 @@ type Plugin struct {
 
 // New makes a plugin that [Plugin.Run] starts.
 func New(cfg Config) *Plugin {
-	return &Plugin{cfg: cfg.withDefaults(), time: defaultTiming, orders: make(chan instruction), state: State{
+	return &Plugin{cfg: cfg.withDefaults(), time: defaultTiming, orders: make(chan instruction), over: make(chan struct{}), state: State{
 		Name: cfg.Name, State: StateFound, Since: time.Now(),
 	}}
 }
@@ -96,12 +97,16 @@ func (p *Plugin) order(ctx context.Context, do func(context.Context) error) erro
 	o := instruction{do, make(chan error, 1)}
 	select {
 	case p.orders <- o:
+	case <-p.over:
+		return ErrStopped
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	select {
 	case err := <-o.reply:
 		return err
+	case <-p.over:
+		return ErrStopped
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -109,57 +114,94 @@ func (p *Plugin) order(ctx context.Context, do func(context.Context) error) erro
 
 // Reload starts what is in the directory now, also if it is what runs, and puts
 // it in its place; where nothing runs, it shortens the wait. It returns once the
-// new one is ready or refused.
+// new one is ready or refused, which leaves a rollback as it was.
 func (p *Plugin) Reload(ctx context.Context) error {
 	return p.order(ctx, func(ctx context.Context) error {
 		b, err := p.stage()
 		if err != nil {
 			return err
 		}
-		if err := p.cfg.Store.Change(p.cfg.Name, func(n *plugindir.Note) { n.Pinned, n.Replaced = "", "" }); err != nil {
+		if err := p.replace(ctx, b); err != nil {
 			return err
 		}
-		p.set(func(s *State) { s.Pinned = false })
+		return p.unpin()
+	})
+}
+
+// Restart puts new processes of the build that runs in the place of the old ones;
+// where none runs, it shortens the wait.
+func (p *Plugin) Restart(ctx context.Context) error {
+	return p.order(ctx, func(ctx context.Context) error {
+		if p.live == nil {
+			b, err := p.stage()
+			if err != nil {
+				return err
+			}
+			return p.replace(ctx, b)
+		}
+		b, err := p.cfg.Store.Get(p.cfg.Name, p.live.build.Digest)
+		if err != nil {
+			return err
+		}
 		return p.replace(ctx, b)
 	})
 }
 
 // Rollback puts the build that ran before in the place of what runs, until the
-// directory's content changes.
+// directory's content changes. Where another host that shares the store has done
+// so already, it follows.
 func (p *Plugin) Rollback(ctx context.Context) error {
 	return p.order(ctx, func(ctx context.Context) error {
 		note, err := p.cfg.Store.Note(p.cfg.Name)
 		if err != nil {
 			return err
 		}
-		if note.Previous == "" {
+		to, running := note.Previous, ""
+		if p.live != nil {
+			running = p.live.build.Digest
+		}
+		switch {
+		case note.Pinned != "" && note.Pinned == running:
+			return fmt.Errorf("plugin %s is rolled back already; rrhost plugin reload %s goes back to what is in the directory", p.cfg.Name, p.cfg.Name)
+		case note.Pinned != "":
+			to = note.Pinned
+		case to == "":
 			return fmt.Errorf("plugin %s: no earlier build of it is known", p.cfg.Name)
 		}
-		b, err := p.cfg.Store.Get(p.cfg.Name, note.Previous)
+		b, err := p.cfg.Store.Get(p.cfg.Name, to)
 		if err != nil {
 			return err
 		}
-		if err := p.mayRun(b); err != nil {
+		if err := p.mayRunAgain(b); err != nil {
 			return err
+		}
+		replaced := note.Replaced
+		if note.Pinned == "" {
+			// What is in the directory may be another one than what ran.
+			if replaced, _, err = plugindir.Identify(plugindir.Look(p.cfg.Dir, p.cfg.Name)); err != nil {
+				replaced = note.Runs
+			}
 		}
 		if err := p.replace(ctx, b); err != nil {
 			return err
 		}
 		p.set(func(s *State) { s.Pinned = true })
-		return p.cfg.Store.Change(p.cfg.Name, func(n *plugindir.Note) {
-			n.Pinned = b.Digest
-			if n.Replaced = note.Replaced; n.Replaced == "" {
-				n.Replaced = note.Runs
-			}
-		})
+		return p.cfg.Store.Change(p.cfg.Name, func(n *plugindir.Note) { n.Pinned, n.Replaced = b.Digest, replaced })
 	})
+}
+
+// unpin ends a rollback.
+func (p *Plugin) unpin() error {
+	p.set(func(s *State) { s.Pinned = false })
+	return p.cfg.Store.Change(p.cfg.Name, func(n *plugindir.Note) { n.Pinned, n.Replaced = "", "" })
 }
 
 // Run keeps the plugin running until ctx is done: let what runs finish before. It
 // owns the processes and every goroutine: after Run none is left. That a plugin
 // does not run is a state, not the end of its supervision.
 func (p *Plugin) Run(ctx context.Context) {
-	defer p.transition(0, func(s *State) { s.State, s.PID = StateStopped, 0 })
+	defer close(p.over)
+	defer p.transition(func(s *State) { s.State, s.PID = StateStopped, 0 })
 	defer func() {
 		for _, g := range p.generations() {
 			g.stop()
@@ -195,7 +237,7 @@ func (p *Plugin) set(do func(*State)) {
 }
 
 // transition changes the plugin's state, and tells about it if it is another one.
-func (p *Plugin) transition(wait time.Duration, do func(*State)) {
+func (p *Plugin) transition(do func(*State)) {
 	p.mu.Lock()
 	was := p.state.State
 	do(&p.state)
@@ -203,49 +245,61 @@ func (p *Plugin) transition(wait time.Duration, do func(*State)) {
 	if changed {
 		p.state.Since = time.Now()
 	}
-	now := p.now()
+	e := Event{State: p.now(), Was: was}
 	p.mu.Unlock()
-	if !changed {
+	if changed {
+		p.tell(e)
+	}
+}
+
+// summarize makes the plugin's state that of its best instance. p.mu is held.
+func (p *Plugin) summarize() {
+	if p.live == nil {
 		return
 	}
-	p.log(now, wait)
-	if p.cfg.Events != nil {
-		p.cfg.Events(Event{State: now, Was: was, Wait: wait})
+	was := p.state.State
+	p.state.PID = 0
+	best := len(order) - 1
+	for _, seat := range p.live.seats {
+		if p.state.PID == 0 {
+			p.state.PID = seat.state.PID
+		}
+		best = min(best, slices.Index(order, seat.state.State))
+	}
+	if p.state.State = order[best]; p.state.State != was {
+		p.state.Since = time.Now()
 	}
 }
 
-// aggregate makes the plugin's state that of its best instance.
-func (p *Plugin) aggregate(wait time.Duration) {
-	p.transition(wait, func(s *State) {
-		if p.live == nil {
-			return
-		}
-		s.PID = 0
-		best := len(order) - 1
-		for _, seat := range p.live.seats {
-			if s.PID == 0 {
-				s.PID = seat.state.PID
-			}
-			best = min(best, slices.Index(order, seat.state.State))
-		}
-		s.State = order[best]
-	})
+// tell tells about a change of state.
+func (p *Plugin) tell(e Event) {
+	p.log(e)
+	if p.cfg.Events != nil {
+		p.cfg.Events(e)
+	}
 }
 
-func (p *Plugin) log(s State, wait time.Duration) {
-	l := p.cfg.Logger.With("plugin", s.Name, "version", s.Version)
-	switch s.State {
+func (p *Plugin) log(e Event) {
+	version, state, l := e.Version, e.State.State, p.cfg.Logger
+	if e.Instance.Number > 0 {
+		version, state = e.Instance.Version, e.Instance.State
+		if e.Instance.Of > 1 {
+			l = l.With("instance", e.Instance.Number)
+		}
+	}
+	l = l.With("plugin", e.Name, "version", version)
+	switch state {
 	case StateBackingOff:
 		level := hclog.Warn
-		if s.Held {
+		if e.Held {
 			l, level = l.With("held", true), hclog.Error
 		}
-		l.Log(level, "plugin ended", "error", s.LastError, "starts_again_in", wait.Round(time.Millisecond), "restarts", s.Restarts)
+		l.Log(level, "plugin ended", "error", e.LastError, "starts_again_in", e.Wait.Round(time.Millisecond), "restarts", e.Restarts)
 	case StateRejected:
-		l.Error("plugin rejected", "error", s.LastError)
+		l.Error("plugin rejected", "error", e.LastError)
 	case StateReady:
-		l.Info("plugin ready", "pid", s.PID, "instances", len(s.Instances))
+		l.Info("plugin ready", "pid", e.Instance.PID)
 	default:
-		l.Debug("plugin " + string(s.State))
+		l.Info("plugin " + string(state))
 	}
 }

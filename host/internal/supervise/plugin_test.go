@@ -150,7 +150,7 @@ func prepared(t *testing.T, cfg Config, tm timing) *watched {
 	cfg.Events = func(e Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.states = append(w.states, string(e.Was)+">"+string(e.State.State))
+		w.states = append(w.states, string(e.Was)+">"+string(e.To()))
 	}
 	w.Plugin = New(cfg)
 	w.time = tm
@@ -445,7 +445,7 @@ func TestLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.cfg.Store.Change("p", func(n *plugindir.Note) { n.Trusted = digest }); err != nil {
+	if err := w.cfg.Store.Change("p", func(n *plugindir.Note) { n.Trust(digest) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Reload(t.Context()); err != nil {

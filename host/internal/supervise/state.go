@@ -61,6 +61,7 @@ type State struct {
 // InstanceState is one process of a plugin, or its place.
 type InstanceState struct {
 	Number   int // from 1
+	Of       int // how many there are
 	Version  string
 	PID      int // 0 if there is none
 	State    StateName
@@ -71,8 +72,19 @@ type InstanceState struct {
 // An Event is one change of a plugin's state, or of one of its instances.
 type Event struct {
 	State
+	// Instance is the one that changed; its Number is 0 where the plugin as a whole
+	// did.
+	Instance InstanceState
 	// Was is the state before.
 	Was StateName
 	// Wait is, backing off or rejected, how long until the next start.
 	Wait time.Duration
+}
+
+// To is the state that the plugin, or its instance, came to.
+func (e Event) To() StateName {
+	if e.Instance.Number > 0 {
+		return e.Instance.State
+	}
+	return e.State.State
 }
