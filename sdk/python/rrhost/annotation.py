@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import copy
 import dataclasses
 import enum
 import sys
@@ -18,6 +19,7 @@ from rrhost.shape import (
     Integer,
     Map,
     Misfit,
+    NoZero,
     Number,
     Scalar,
     Shape,
@@ -66,6 +68,9 @@ _LISTS = (
 )
 
 
+_NO_ZERO: Any = object()
+
+
 @dataclasses.dataclass(slots=True)
 class Field:
     """One key of an object."""
@@ -75,6 +80,7 @@ class Field:
     shape: Shape
     required: bool
     description: str = ""
+    zero: Any = _NO_ZERO  # in JSON: what a request that lacks the key means
 
 
 class Record:
@@ -83,11 +89,13 @@ class Record:
     kind = "an object"
     json = (dict,)
 
-    def __init__(self, cls: Any, make: Callable[..., Any]) -> None:
+    def __init__(self, cls: Any, make: Callable[..., Any], zeros: bool) -> None:
         self.cls = cls
+        self.zeros = zeros  # fields that are missing have their zero values
         self.fields: list[Field] = []  # filled in by the reader: a type may hold itself
         self._make = make
         self._in_schema = False
+        self._in_zero = False
 
     def decode(self, value: Any, strict: bool) -> Any:
         if not isinstance(value, dict):
@@ -98,6 +106,9 @@ class Record:
             try:
                 if key in value:
                     found[field.name] = field.shape.decode(value[key], strict)
+                elif field.zero is not _NO_ZERO:
+                    # A copy: the function may change what it is given.
+                    found[field.name] = field.shape.decode(copy.deepcopy(field.zero), strict)
                 elif field.required:
                     raise Misfit("is missing")
             except Misfit as misfit:
@@ -136,12 +147,49 @@ class Record:
             out["additionalProperties"] = False
         return out
 
+    def zero(self) -> Any:
+        """That of which all is missing, if nothing has to be there."""
+        if self._in_zero:
+            raise NoZero  # it holds itself, and would be endless
+        self._in_zero = True
+        try:
+            for field in self.fields:
+                if not field.required:
+                    continue
+                if not self.zeros:
+                    raise NoZero
+                field.shape.zero()
+        finally:
+            self._in_zero = False
+        return {}
+
+    def fill(self) -> None:
+        """Gives the fields that must be there their zero values, where there are any."""
+        if not self.zeros:
+            return
+        for field in self.fields:
+            if field.required:
+                try:
+                    field.zero = field.shape.zero()
+                except NoZero:
+                    continue
+        # Only now: zero looks at what is required.
+        for field in self.fields:
+            field.required = field.required and field.zero is _NO_ZERO
+
 
 class _Reader:
     """Reads one annotation and all that it is made of."""
 
-    def __init__(self) -> None:
-        self._records: dict[Any, Record] = {}
+    def __init__(self, zeros: bool) -> None:
+        self._zeros = zeros
+        self._records: dict[Any, Record] = {}  # by class, and whether its fields get zeros
+
+    def whole(self, tp: Any) -> Shape:
+        shape = self.read(tp)
+        for record in self._records.values():
+            record.fill()
+        return shape
 
     def read(self, tp: Any) -> Shape:
         if hasattr(tp, "__supertype__"):  # NewType
@@ -155,7 +203,7 @@ class _Reader:
         if origin is typing.Annotated:
             return self.read(args[0])
         if origin is typing.Union or origin is types.UnionType:
-            return Union([self.read(arg) for arg in args])
+            return Union(self._options(args))
         if origin is typing.Literal:
             return Choice({(type(v), v): v for v in args})
         if isinstance(tp, type) and issubclass(tp, enum.Enum):
@@ -174,10 +222,23 @@ class _Reader:
             return Tuple([self.read(arg) for arg in args])
         raise TypeError(_unusable(tp))
 
+    def _options(self, args: tuple[Any, ...]) -> list[Shape]:
+        options = [self.read(arg) for arg in args]
+        nested = [cls for option in options for cls in set(option.json) & {dict, list}]
+        if self._zeros and len(nested) > len(set(nested)):
+            # What must be there tells them apart: the first would take all.
+            self._zeros = False
+            try:
+                options = [self.read(arg) for arg in args]
+            finally:
+                self._zeros = True
+        return options
+
     def _dataclass(self, cls: Any) -> Record:
-        if cls in self._records:
-            return self._records[cls]
-        record = self._records[cls] = Record(cls, cls)
+        known = cls, self._zeros
+        if known in self._records:
+            return self._records[known]
+        record = self._records[known] = Record(cls, cls, self._zeros)
         hints = _hints(cls)
         for f in dataclasses.fields(cls):
             if not f.init:
@@ -189,9 +250,10 @@ class _Reader:
         return record
 
     def _typeddict(self, cls: Any) -> Record:
-        if cls in self._records:
-            return self._records[cls]
-        record = self._records[cls] = Record(cls, dict)
+        known = cls, self._zeros
+        if known in self._records:
+            return self._records[known]
+        record = self._records[known] = Record(cls, dict, self._zeros)
         for name, hint in _hints(cls).items():
             required = name in cls.__required_keys__
             inner = hint
@@ -220,14 +282,20 @@ class _naming:
             raise TypeError(f"{self._where}: {error}") from None
 
 
-def shape_of(tp: Any) -> Shape:
+def shape_of(tp: Any, *, zeros: bool = False) -> Shape:
     """Reads an annotation.
+
+    Args:
+        tp: The annotation.
+        zeros: A field that must be there may be missing all the same where its
+            type has a zero value, which it then has. Not in a union of several
+            objects or arrays: there it tells one from another.
 
     Raises:
         TypeError: It has no JSON form that this package knows; the text says what
             can be used.
     """
-    return _Reader().read(tp)
+    return _Reader(zeros).whole(tp)
 
 
 def json_name(field: dataclasses.Field[Any]) -> str:

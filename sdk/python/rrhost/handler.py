@@ -167,8 +167,11 @@ def handle(
     a dataclass, a TypedDict, a list, a dict with str keys, Literal, Enum, str, int,
     float, bool, None, a union of these, or Any, which is also what no annotation
     means. A request that does not fit is answered for the handler, naming the
-    field. Keys that the type lacks are ignored; a field without a default must be
-    there. What the function returns is encoded as JSON.
+    field. Keys that the type lacks are ignored. A missing field has its default, or
+    else its type's zero value (``0``, ``""``, ``False``, ``[]``, ``{}``; None where
+    the type allows it); it must be there if neither exists, as of a Literal or an
+    Enum, or if it tells one of several objects in a union from another. What the
+    function returns is encoded as JSON.
 
     The second parameter, which may be left out, gets the :class:`Context`.
 
@@ -191,7 +194,7 @@ def handle(
     hints = hints_of(fn)
     first = next(iter(inspect.signature(fn).parameters))
     try:
-        shape = shape_of(hints.get(first, Any))
+        shape = shape_of(hints.get(first, Any), zeros=True)
         response: Shape = shape_of(hints["return"]) if "return" in hints else Anything()
     except TypeError as error:
         raise TypeError(f"handler {name!r}: {error}") from None

@@ -6,6 +6,7 @@ An annotation is read once, into a tree of shapes. Decoding raises
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -27,6 +28,10 @@ class Misfit(Exception):
         return text
 
 
+class NoZero(Exception):
+    """A shape has no zero value: none of its values is more empty than the others."""
+
+
 class Shape(Protocol):
     """What JSON a type takes."""
 
@@ -44,6 +49,13 @@ class Shape(Protocol):
 
     def schema(self, strict: bool) -> dict[str, Any]:
         """The JSON Schema of what ``decode`` takes."""
+
+    def zero(self) -> Any:
+        """The JSON that a missing field stands for: 0, "", [], ….
+
+        Raises:
+            NoZero: There is none.
+        """
 
 
 def wrong(value: Any, wanted: str) -> Misfit:
@@ -76,6 +88,9 @@ class Anything:
     def schema(self, strict: bool) -> dict[str, Any]:
         return {}
 
+    def zero(self) -> Any:
+        return None
+
 
 class Scalar:
     """A boolean, a string or null."""
@@ -94,6 +109,9 @@ class Scalar:
     def schema(self, strict: bool) -> dict[str, Any]:
         return {"type": self._name}
 
+    def zero(self) -> Any:
+        return self._cls()  # also NoneType is called like that
+
 
 class Integer:
     """A whole number, however it is written: 3 and 3.0 are the same JSON."""
@@ -111,6 +129,9 @@ class Integer:
 
     def schema(self, strict: bool) -> dict[str, Any]:
         return {"type": "integer"}
+
+    def zero(self) -> Any:
+        return 0
 
 
 class Number:
@@ -132,6 +153,9 @@ class Number:
 
     def schema(self, strict: bool) -> dict[str, Any]:
         return {"type": "number"}
+
+    def zero(self) -> Any:
+        return 0
 
 
 class Array:
@@ -158,6 +182,9 @@ class Array:
 
     def schema(self, strict: bool) -> dict[str, Any]:
         return {"type": "array", "items": self.item.schema(strict)}
+
+    def zero(self) -> Any:
+        return []
 
 
 class Tuple:
@@ -188,6 +215,9 @@ class Tuple:
         items = [shape.schema(strict) for shape in self.items]
         return {"type": "array", "prefixItems": items, "minItems": n, "maxItems": n}
 
+    def zero(self) -> Any:
+        return [shape.zero() for shape in self.items]
+
 
 class Map:
     """An object of any keys."""
@@ -216,6 +246,9 @@ class Map:
         item = self.item.schema(strict)
         return {"type": "object", "additionalProperties": item} if item else {"type": "object"}
 
+    def zero(self) -> Any:
+        return {}
+
 
 class Choice:
     """One of some values: Literal, or an Enum."""
@@ -235,6 +268,9 @@ class Choice:
 
     def schema(self, strict: bool) -> dict[str, Any]:
         return {"enum": [value for _, value in self._values]}
+
+    def zero(self) -> Any:
+        raise NoZero
 
 
 class Union:
@@ -270,3 +306,12 @@ class Union:
         if all(s.keys() == {"type"} for s in schemas):
             return {"type": [s["type"] for s in schemas]}
         return {"anyOf": schemas}
+
+    def zero(self) -> Any:
+        """null if that is one of them, else the first zero that there is."""
+        if type(None) in self.json:
+            return None
+        for option in self.options:
+            with contextlib.suppress(NoZero):
+                return option.zero()
+        raise NoZero

@@ -201,6 +201,96 @@ def test_schemas(tp: Any, want: Any) -> None:
     assert (json.loads(text) if text else text) == want
 
 
+@dataclass
+class Point3:
+    at: tuple[int, float]
+    name: str
+    up: bool
+    tags: list[str]
+    more: dict[str, Any]
+    line: Line
+    note: str | None
+    any: Any
+    point: Point
+    number: int | float
+    size: int = 7
+
+
+@dataclass
+class Painted:
+    color: Color
+    name: str
+
+
+@dataclass
+class Wrapped:
+    painted: Painted
+    n: int
+
+
+@dataclass
+class Endless:
+    rest: Endless
+    n: int
+
+
+@dataclass
+class Circle:
+    radius: float
+
+
+@dataclass
+class Square:
+    side: float
+
+
+@dataclass
+class Drawing:
+    form: Circle | Square
+
+
+def test_a_missing_field_of_a_request_is_its_zero_value() -> None:
+    shape = shape_of(Point3, zeros=True)
+    zero = Point3((0, 0.0), "", False, [], {}, Line(0.0), None, None, {"x": 0.0, "y": 0.0}, 0, 7)
+    got = decode(b"{}", shape)
+    assert got == zero
+    got.more["a"] = 1  # of one request alone
+    got.tags.append("a")
+    assert decode(b"{}", shape) == zero
+    assert decode(b'{"line":{},"name":"n"}', shape).line == Line(0.0)
+    assert "required" not in schema_text(shape).decode()
+    assert decode(b"{}", shape_of(Point, zeros=True)) == {"x": 0.0, "y": 0.0}
+    assert decode(b"{}", shape_of(Loose, zeros=True)) == {}
+    with pytest.raises(PayloadError, match='field "name" is a JSON null'):
+        decode(b'{"name":null}', shape)
+
+
+@pytest.mark.parametrize(
+    ("tp", "payload", "missing", "required"),
+    [
+        (Painted, "{}", "color", ["color"]),
+        (Wrapped, "{}", "painted", ["painted"]),
+        (Wrapped, '{"painted":{}}', "painted.color", ["painted"]),
+        (Drawing, "{}", "form", ["form"]),
+        (Drawing, '{"form":{}}', "form.radius", ["form"]),
+        (Endless, "{}", "rest", None),
+    ],
+)
+def test_what_has_no_zero_value_must_be_there(
+    tp: Any, payload: str, missing: str | None, required: list[str] | None
+) -> None:
+    shape = shape_of(tp, zeros=True)
+    with pytest.raises(PayloadError, match=f'field "{missing}" is missing'):
+        decode(payload.encode(), shape)
+    text = schema_text(shape)
+    assert (json.loads(text).get("required") if text else None) == required
+
+
+def test_the_fields_of_a_union_of_objects_tell_them_apart() -> None:
+    shape = shape_of(Drawing, zeros=True)
+    assert decode(b'{"form":{"side":1}}', shape) == Drawing(Square(1.0))
+
+
 def test_schema_of_settings_is_closed_and_described() -> None:
     @dataclass
     class Settings:
