@@ -159,16 +159,20 @@ func typed(ctx context.Context, s *suite) error {
 	if err != nil {
 		return err
 	}
-	for _, good := range []string{`{"name":"ü","count":3}`, `{"name":"ü","count":3,"more":[1]}`} {
-		r, err := s.checked(ctx, l, "typed", []byte(good))
+	for _, good := range []struct{ what, payload, want string }{
+		{"a payload that fits", `{"name":"ü","count":3}`, `{"name":"ü","count":3}`},
+		{"an unknown field", `{"name":"ü","count":3,"more":[1]}`, `{"name":"ü","count":3}`},
+		{"a missing field", `{"name":"x"}`, `{"name":"x","count":0}`},
+	} {
+		r, err := s.checked(ctx, l, "typed", []byte(good.payload))
 		if err != nil {
 			return err
 		}
 		if err := wantStatus(r, "ok"); err != nil {
-			return fmt.Errorf("a payload that fits: %w (%s)", err, r.Err.Message)
+			return fmt.Errorf("%s: %w (%s)", good.what, err, r.Err.Message)
 		}
-		if !sameJSON(r.Payload, []byte(`{"name":"ü","count":3}`)) {
-			return fmt.Errorf("its response is %.200s", r.Payload)
+		if !sameJSON(r.Payload, []byte(good.want)) {
+			return fmt.Errorf("%s: the response is %.200s, and not %s", good.what, r.Payload, good.want)
 		}
 	}
 	const value = "canary-9913"

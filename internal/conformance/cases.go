@@ -25,7 +25,7 @@ var cases = []testCase{
 	{"info", "a handler sees request id, topic, handler, attempt, redelivered, the remaining time and the trace context", "frames", true, info},
 	{"fail", "the author's code, message and details arrive as they are; without a code it is error", "errors", true, fail},
 	{"panic", "an exception is answered handler_error with the code panic; its text is neither in the answer nor in the log, where an error says that it happened", "errors", true, panics},
-	{"typed", "a payload of wrong type is answered invalid_payload, naming the field and not its value; unknown fields pass", "errors", true, typed},
+	{"typed", "a payload of wrong type is answered invalid_payload, naming the field and not its value; unknown fields pass, and a missing field is its zero value", "errors", true, typed},
 	{"parallel", "64 handlers that wait do so at the same time", "frames", true, parallel},
 	{"deadline", "a handler that heeds its context ends at its deadline, and is answered deadline_exceeded", "deadlines", true, deadline},
 	{"cancel", "a cancelled handler ends, and is answered deadline_exceeded; what it then logs arrives with level and fields", "cancel", true, cancelled},

@@ -98,6 +98,7 @@ func TestFaults(t *testing.T) {
 		{"tells what was thrown", []string{"fail", "panic"}, []string{"panic"}},
 		{"logs what was thrown", []string{"fail", "panic"}, []string{"panic"}},
 		{"quotes payloads", []string{"fail", "typed"}, []string{"typed"}},
+		{"wants every field", []string{"fail", "typed"}, []string{"typed"}},
 		{"limitless", []string{"info", "huge"}, []string{"huge"}},
 		{"forgets its settings", []string{"settings", "refused settings"}, []string{"settings"}},
 		{"takes all settings", []string{"settings", "refused settings"}, []string{"refused settings"}},

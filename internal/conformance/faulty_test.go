@@ -232,12 +232,25 @@ func (f *faulty) handlers() []handler.Handler {
 		Count int    `json:"count"`
 	}
 	typed := handler.New("typed", func(_ context.Context, in typedIn) (typedIn, error) { return in, nil })
-	if f.fault == "quotes payloads" {
+	switch f.fault {
+	case "quotes payloads":
 		typed = raw("typed", func(_ context.Context, in map[string]any, _ []byte) (any, error) {
-			if _, ok := in["count"].(float64); !ok {
-				return nil, fmt.Errorf("count is %v", in["count"])
+			count, given := in["count"]
+			if _, ok := count.(float64); given && !ok {
+				return nil, fmt.Errorf("count is %v", count)
 			}
-			return map[string]any{"name": in["name"], "count": in["count"]}, nil
+			return map[string]any{"name": in["name"], "count": number(count)}, nil
+		})
+	case "wants every field":
+		typed = handler.New("typed", func(_ context.Context, in struct {
+			Name  *string `json:"name"`
+			Count *int    `json:"count"`
+		},
+		) (any, error) {
+			if in.Name == nil || in.Count == nil {
+				return nil, handler.Misfit("a field is missing")
+			}
+			return in, nil
 		})
 	}
 	return []handler.Handler{

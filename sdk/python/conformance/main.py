@@ -98,8 +98,8 @@ async def huge(size: Size) -> str:
 
 @dataclass
 class Typed:
-    name: str = ""
-    count: int = 0
+    name: str  # without defaults: a missing field is the SDK's to fill
+    count: int
 
 
 async def typed(value: Typed) -> Typed:
