@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Client, type Replies, type ReplyRecord, type RequestRecord, type Requests } from "#dist/client/client.js";
+import { Client, UnsentError, type Replies, type ReplyRecord, type RequestRecord, type Requests } from "#dist/client/client.js";
 import { connect } from "#dist/client/connect.js";
 import { Ring, field, generateKey } from "#dist/client/envelope.js";
 import { ClosedError, HandlerError, RejectedError, SendError, TimeoutError } from "#dist/client/errors.js";
@@ -180,6 +180,8 @@ test("what cannot be sent is not", async () => {
 
   w.onSend = () => Promise.reject(new Error("broker is away"));
   await assert.rejects(w.client.call("calculate", {}), (err: unknown) => err instanceof SendError && !err.unsent && /broker is away/.test(err.message));
+  w.onSend = () => Promise.reject(new UnsentError("topic calculate does not exist", new Error("unknown")));
+  await assert.rejects(w.client.call("calculate", {}), (err: unknown) => err instanceof SendError && err.unsent && /send: topic calculate does not exist$/.test(err.message));
   await w.client.close();
 });
 

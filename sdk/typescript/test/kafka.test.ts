@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
-import { ProtocolError } from "@platformatic/kafka";
-import type { ReplyRecord, RequestRecord } from "#dist/client/client.js";
+import { NetworkError, ProtocolError, UserError } from "@platformatic/kafka";
+import { type ReplyRecord, type RequestRecord, UnsentError } from "#dist/client/client.js";
 import { type PartitionReader, Tail } from "#dist/client/tail.js";
 import { type Sender, type Topics, Writer } from "#dist/client/writer.js";
 import { partitionOf } from "#dist/client/partition.js";
@@ -109,6 +109,38 @@ test("a batch that is refused for one record is sent one by one", async () => {
   assert.deepEqual((await b.sent(3)).values, ["large"]);
   b.sends[2]!.fail(new ProtocolError("MESSAGE_TOO_LARGE"));
   await Promise.all([small, large]);
+});
+
+/** A writer that sends nothing, with the answers to its questions for metadata. */
+function asking(...answers: (() => Promise<unknown>)[]): { writer: Writer; asked: () => number } {
+  let asked = 0;
+  const topics = { metadata: () => answers[Math.min(asked++, answers.length - 1)]!(), close: async () => {} };
+  const writer = new Writer(topics as unknown as Topics, () => ({ send: async () => ({}), close: async () => {} }) as unknown as Sender);
+  return { writer, asked: () => asked };
+}
+
+const wanted: RequestRecord = { topic: "t", key: undefined, value: Buffer.from("v"), headers: [], wanted: () => true };
+const away = () => Promise.reject(new NetworkError("away"));
+
+test("a topic that does not exist is told at once, and a broker that is away is asked again", async () => {
+  const missing = asking(() => Promise.reject(new UserError("Unknown topic t.")));
+  await assert.rejects(missing.writer.send(wanted), (err: unknown) => err instanceof UnsentError && /topic t does not exist/.test(err.message));
+  assert.equal(missing.asked(), 1);
+
+  const back = asking(away, away, () => metadata({ topics: ["t"] }));
+  await back.writer.send(wanted);
+  assert.equal(back.asked(), 3);
+
+  const unwanted = asking(away);
+  await assert.rejects(unwanted.writer.send({ ...wanted, wanted: () => false }), UnsentError);
+  assert.equal(unwanted.asked(), 1);
+
+  const closed = asking(away);
+  const sending = assert.rejects(closed.writer.send(wanted), UnsentError);
+  while (closed.asked() < 3) await turn();
+  await closed.writer.close();
+  await sending;
+  assert.equal(closed.asked(), 3);
 });
 
 const batch = (first: number, values: (string | null)[], attributes = 0) => ({

@@ -46,9 +46,19 @@ export interface RequestRecord {
   wanted: () => boolean;
 }
 
+/** Why a record was not sent: nothing of it has reached a topic. */
+export class UnsentError extends Error {
+  constructor(why: string, cause: unknown) {
+    super(why, { cause });
+  }
+}
+
 /** Where requests go. */
 export interface Requests {
-  /** Resolves when Kafka has taken the record; never, if nobody wants it any more before it is sent. */
+  /**
+   * Resolves when Kafka has taken the record; never, if nobody wants it any more
+   * before it is sent. It rejects with an {@link UnsentError} if Kafka cannot have it.
+   */
   send(record: RequestRecord): Promise<void>;
   close(): Promise<void>;
 }
@@ -202,7 +212,10 @@ export class Client {
     const value = this.ring.seal(payload, aboutRequest(request));
     this.requests.send({ topic: call.topic, key: request.key, value, headers, wanted: () => this.pending.find(call.id) === call }).then(
       () => (call.acknowledged = true),
-      (err: unknown) => call.reject(new SendError(call.topic, call.id, reasonOf(err), false, err)),
+      (err: unknown) => {
+        const unsent = err instanceof UnsentError;
+        call.reject(new SendError(call.topic, call.id, unsent ? err.message : reasonOf(err), unsent, err));
+      },
     );
   }
 

@@ -82,7 +82,8 @@ export class RejectedError extends CallError {
 
 /**
  * Kafka did not acknowledge the request. It may have been written all the same,
- * unless {@link unsent} is set: then the request was refused before it was sent.
+ * unless {@link unsent} is set: then it was not sent, as where its topic does not
+ * exist or it is too large.
  */
 export class SendError extends CallError {
   override readonly name = "SendError";

@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
-import { type Base, type BaseOptions, GenericError, MultipleErrors } from "@platformatic/kafka";
+import { type Base, type BaseOptions, GenericError, MultipleErrors, UserError } from "@platformatic/kafka";
 import type { SASL } from "./connect.js";
 
 /** How to reach Kafka. */
@@ -11,16 +11,21 @@ export interface KafkaOptions {
   sasl: SASL | undefined;
 }
 
+/** How often to try again: for about 3 s in all, what a leader election usually takes. */
+export const retries = 5;
+
+/** How long to wait before the attempt with this number, the second being 1. */
+export const retryDelayMs = (attempt: number): number => Math.min(50 * 2 ** attempt, 1000);
+
 /** What every connection to the brokers shares. */
 export function baseOptions(options: KafkaOptions): BaseOptions {
   return {
     clientId: options.clientId,
     bootstrapBrokers: options.brokers.map(addressOf),
     connectTimeout: 5000,
-    // About 3 s in all: what a leader election usually takes. What is under way
-    // when a client is closed must not go on waiting.
-    retries: 5,
-    retryDelay: (client, _operation, attempt) => ((client as Base).closed ? 0 : Math.min(50 * 2 ** attempt, 1000)),
+    // What is under way when a client is closed must not go on waiting.
+    retries,
+    retryDelay: (client, _operation, attempt) => ((client as Base).closed ? 0 : retryDelayMs(attempt)),
     metadataMaxAge: 120_000,
     autocreateTopics: false,
     ...(options.tls && { tls: options.tls }),
@@ -32,6 +37,11 @@ function addressOf(broker: string): { host: string; port: number } {
   const [, host, port] = /^(?:\[([^\]]+)\]|[^:[\]]+):(\d{1,5})$/.exec(broker) ?? [];
   if (port === undefined || Number(port) > 65535) throw new TypeError(`brokers: ${JSON.stringify(broker)} is not host:port`);
   return { host: host ?? broker.slice(0, broker.lastIndexOf(":")), port: Number(port) };
+}
+
+/** Whether err says that a topic does not exist. The library says so in words alone. */
+export function isUnknownTopic(err: unknown): boolean {
+  return err instanceof UserError && err.message.startsWith("Unknown topic ");
 }
 
 /** Whether a broker answered with the error of this name, such as `MESSAGE_TOO_LARGE`. */

@@ -1,7 +1,9 @@
-import { Base, Producer } from "@platformatic/kafka";
-import type { RequestRecord, Requests } from "./client.js";
-import { type KafkaOptions, baseOptions, isKafkaError } from "./kafka.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Base, type ClusterTopicMetadata, Producer } from "@platformatic/kafka";
+import { type RequestRecord, type Requests, UnsentError } from "./client.js";
+import { type KafkaOptions, baseOptions, isKafkaError, isUnknownTopic, retries, retryDelayMs } from "./kafka.js";
 import { partitionOf } from "./partition.js";
+import { reasonOf } from "./reason.js";
 
 interface Waiting {
   record: RequestRecord;
@@ -28,9 +30,9 @@ export class Writer implements Requests {
   private readonly lives = new Set<Life>(); // that have connections
   private readonly lanes = new Map<string, Waiting[]>(); // by topic and partition; there while one is under way
   private turn = Math.floor(Math.random() * 1024);
-  private closed = false;
+  private readonly closing = new AbortController();
 
-  /** @param topics tells how many partitions there are: a client of its own, since a producer tries longer */
+  /** @param topics tells how many partitions there are, and tries once: that a topic is missing is not worth more */
   constructor(
     private readonly topics: Topics,
     private readonly newProducer: () => Sender,
@@ -41,7 +43,7 @@ export class Writer implements Requests {
   /** A writer with connections of its own. */
   static over(options: KafkaOptions): Writer {
     const base = baseOptions(options);
-    return new Writer(new Base(base), () => new Producer({ ...base, idempotent: true, retries: 20 }));
+    return new Writer(new Base({ ...base, retries: 0 }), () => new Producer({ ...base, idempotent: true, retries: 20 }));
   }
 
   async send(record: RequestRecord): Promise<void> {
@@ -63,20 +65,36 @@ export class Writer implements Requests {
 
   /** Ends the connections. What is under way fails. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.closing.abort();
     await Promise.all([this.topics.close(), ...[...this.lives].map((life) => life.producer.close())]);
   }
 
   /** A keyed record goes where all requesters send it; others take turns over the partitions with a leader. */
   private async choose(record: RequestRecord): Promise<number> {
-    const metadata = await this.topics.metadata({ topics: [record.topic] });
-    const { partitions, partitionsCount } = metadata.topics.get(record.topic)!;
+    const { partitions, partitionsCount } = await this.partitions(record);
     if (record.key) return partitionOf(record.key, partitionsCount);
     for (let tries = 0; tries < partitionsCount; tries++) {
       const partition = this.turn++ % partitionsCount;
       if (partitions[partition]!.leader >= 0) return partition;
     }
     return this.turn++ % partitionsCount;
+  }
+
+  /** Asks until brokers answer. Of a topic that does not exist, the first answer counts. */
+  private async partitions({ topic, wanted }: RequestRecord): Promise<ClusterTopicMetadata> {
+    const { signal } = this.closing;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await this.topics.metadata({ topics: [topic] })).topics.get(topic)!;
+      } catch (err) {
+        if (isUnknownTopic(err)) {
+          throw new UnsentError(`topic ${topic} does not exist (hint: check the name; \`rrhost run\` creates those that it serves)`, err);
+        }
+        const last = attempt > retries || !wanted();
+        if (!last) await sleep(retryDelayMs(attempt), undefined, { signal }).catch(() => {});
+        if (last || signal.aborted) throw new UnsentError(reasonOf(err), err);
+      }
+    }
   }
 
   /** Sends what waits in a lane until nothing does. It never rejects. */
@@ -100,7 +118,7 @@ export class Writer implements Requests {
     } catch (err) {
       // Whether the batch was written is unknown. Its numbers must not be used
       // for another: the broker would take that one for the same, and drop it.
-      if (life === this.life && !this.closed) this.life = this.begin();
+      if (life === this.life && !this.closing.signal.aborted) this.life = this.begin();
       if (batch.length > 1 && isKafkaError(err, "MESSAGE_TOO_LARGE")) {
         // Refused as a whole, for one of them.
         for (const one of batch) await this.sendBatch([one], partition);
