@@ -33,7 +33,7 @@ class World {
       },
       close: async () => {},
     };
-    this.client = new Client(new Ring(key), tail, writer, "rr.replies", timeout, maxPayload);
+    this.client = new Client(new Ring(key), tail, writer, { replyTopic: "rr.replies", controlTopic: "rr.control", timeout, maxPayload });
   }
 
   /** Opens a request as a host does. */
@@ -170,6 +170,7 @@ test("what cannot be sent is not", async () => {
   await refused(w.client.call("a b", {}), /topic/);
   await refused(w.client.call("calculate.dlq", {}), /dead letters/);
   await refused(w.client.call("rr.replies", {}), /replies/);
+  await refused(w.client.call("rr.control", {}), /what hosts announce/);
   await refused(w.client.call("calculate", {}, { timeout: 86_400_001 }), /timeout/);
   await refused(w.client.call("calculate", {}, { timeout: Number.NaN }), /timeout/);
   await refused(w.client.call("calculate", {}, { headers: { request_id: "x" } }), /belongs to the protocol/);
@@ -201,4 +202,5 @@ test("connect says what is wrong with its options", async () => {
   if (ENCRYPTION_KEY !== undefined) process.env.ENCRYPTION_KEY = ENCRYPTION_KEY;
   await assert.rejects(connect({ brokers, key: "abc" }), /64 hex/);
   await assert.rejects(connect({ brokers: "nonsense", key }), /"nonsense" is not host:port/);
+  await assert.rejects(connect({ brokers, key, replyTopic: "rr.control" }), /controlTopic.*replyTopic/);
 });

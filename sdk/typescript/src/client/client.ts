@@ -110,6 +110,17 @@ export interface Stats {
   repositioned: number;
 }
 
+/** What a client is told once. */
+export interface Settings {
+  replyTopic: string;
+  /** Where hosts announce what they serve; empty if nowhere. */
+  controlTopic: string;
+  /** How long calls wait that do not say, in milliseconds. */
+  timeout: number;
+  /** Largest payload in bytes. */
+  maxPayload: number;
+}
+
 /** Calls handlers. It is meant to live as long as its program: many calls share its connections. */
 export class Client {
   private readonly pending = new Pending();
@@ -122,9 +133,7 @@ export class Client {
     private readonly ring: Ring,
     private readonly replies: Replies,
     private readonly requests: Requests,
-    private readonly replyTopic: string,
-    private readonly timeout: number,
-    private readonly maxPayload: number,
+    private readonly settings: Settings,
   ) {
     this.reading = replies.run((record) => this.receive(record));
   }
@@ -160,7 +169,7 @@ export class Client {
   async request(topic: string, payload: Uint8Array, options: CallOptions = {}): Promise<Reply> {
     const id = options.requestId ?? randomUUID();
     options.signal?.throwIfAborted();
-    const timeout = options.timeout ?? this.timeout;
+    const timeout = options.timeout ?? this.settings.timeout;
     const call = this.pending.add(id, topic);
     if (!call) throw new SendError(topic, id, "a call with this request id is under way", true);
     try {
@@ -193,15 +202,17 @@ export class Client {
       throw new SendError(call.topic, call.id, why, true);
     };
     if (!(timeout > 0 && timeout <= maxTimeoutMs)) refuse(`the timeout is ${timeout} ms; it is from 1 to ${maxTimeoutMs}`);
-    if (payload.length > this.maxPayload) refuse(`request is too large: the payload has ${payload.length} bytes and may have ${this.maxPayload}`);
+    const { maxPayload, replyTopic, controlTopic } = this.settings;
+    if (payload.length > maxPayload) refuse(`request is too large: the payload has ${payload.length} bytes and may have ${maxPayload}`);
     if (call.topic.endsWith(".dlq")) refuse(`${call.topic} is for dead letters`);
-    if (call.topic === this.replyTopic) refuse(`${call.topic} is for replies`);
+    if (call.topic === replyTopic) refuse(`${call.topic} is for replies`);
+    if (call.topic === controlTopic) refuse(`${call.topic} is for what hosts announce`);
     const { key } = options;
     const request: WireRequest = {
       topic: call.topic,
       id: call.id,
       key: typeof key === "string" ? Buffer.from(key) : key,
-      replyTo: this.replyTopic,
+      replyTo: replyTopic,
       replyPartition: this.replies.partition,
       timeoutMs: Math.max(1, Math.trunc(timeout)),
       sentMs: Date.now(),

@@ -22,6 +22,8 @@ export interface ConnectOptions {
   openKeys?: readonly string[];
   /** The hosts' reply topic. Default: `rr.replies`. */
   replyTopic?: string;
+  /** The hosts' `discovery.topic`, to which no request must go. Default: `rr.control`; `off` if they have none. */
+  controlTopic?: string;
   /** How long calls wait that do not say, in milliseconds. Default: 30,000. */
   timeout?: number;
   /** Largest payload in bytes, as at the hosts. Default: 1,000,000. */
@@ -53,6 +55,8 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     sasl: options.sasl,
   };
   const replyTopic = options.replyTopic ?? "rr.replies";
+  const controlTopic = options.controlTopic ?? "rr.control";
+  if (controlTopic === replyTopic) throw new TypeError(`controlTopic: ${JSON.stringify(controlTopic)} is the replyTopic too; give the hosts' own`);
   let tail: Tail;
   try {
     tail = await Tail.over(kafka, replyTopic);
@@ -64,5 +68,6 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       : "a broker hangs up on a wrong username or password, and on TLS where it has none or the other way round";
     throw new Error(`connect to ${brokers.join(", ")}, reply topic ${replyTopic}: ${reason} (hint: ${hint})`, { cause: err });
   }
-  return new Client(ring, tail, Writer.over(kafka), replyTopic, options.timeout ?? 30_000, options.maxPayload ?? 1_000_000);
+  const { timeout = 30_000, maxPayload = 1_000_000 } = options;
+  return new Client(ring, tail, Writer.over(kafka), { replyTopic, controlTopic: controlTopic === "off" ? "" : controlTopic, timeout, maxPayload });
 }
