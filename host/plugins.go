@@ -110,6 +110,7 @@ func (r *run) startServers(ctx context.Context, wg *sync.WaitGroup) {
 			local := dispatch.NewLocal(s.handlers, h.cfg.Host.MaxPayload, h.logger)
 			wg.Go(func() {
 				<-ctx.Done()
+				s.lane.Wait() // it may be about to start one there
 				local.Close()
 			})
 			s.lane.Up(local, "", h.routes(s, s.handlerInfos()))
@@ -126,7 +127,10 @@ func (r *run) startServers(ctx context.Context, wg *sync.WaitGroup) {
 		s.mu.Lock()
 		s.plugin = p
 		s.mu.Unlock()
-		wg.Go(func() { p.Run(ctx) })
+		wg.Go(func() {
+			p.Run(ctx)
+			s.lane.Wait()
+		})
 	}
 }
 

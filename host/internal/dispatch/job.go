@@ -72,13 +72,31 @@ type try struct {
 
 const cancelled = ^uint64(0)
 
-// send starts t. The lane's lock is not held: done may be called right away.
+// send starts t, after its check if there is one. The lane's lock is not held:
+// done may be called right away.
 func (t *try) send(req stream.Request) {
-	if t.schema != nil {
-		if wrong := t.schema.Check(req.Payload); len(wrong) > 0 {
-			t.result(stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}})
-			return
+	if t.schema == nil {
+		t.start(req)
+		return
+	}
+	// The payload decides how long it takes, and send is called by who starts all
+	// requests of a partition. What is checked counts as running, which bounds the
+	// goroutines.
+	t.job.lane.checks.Go(func() {
+		if t.number.Load() != cancelled {
+			if wrong := t.schema.Check(req.Payload); len(wrong) > 0 {
+				t.result(stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}})
+				return
+			}
 		}
+		t.start(req)
+	})
+}
+
+func (t *try) start(req stream.Request) {
+	if t.number.Load() == cancelled {
+		t.result(stream.Result{}) // of a job that has ended: it only counts
+		return
 	}
 	number := t.at.on.Start(req, t.result)
 	if !t.number.CompareAndSwap(0, number) {

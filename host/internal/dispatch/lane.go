@@ -43,6 +43,8 @@ type Lane struct {
 	name string
 	most int // of stuck handlers at an instance; beyond, nothing is begun there
 
+	checks sync.WaitGroup // of payloads against schemas
+
 	mu       sync.Mutex    // guards all below, and the state of each job
 	members  []*member     // the instances that are up
 	cause    string        // why there is none
@@ -229,6 +231,10 @@ func (l *Lane) State() State {
 	}
 	return s
 }
+
+// Wait waits for the payloads that are being checked. It is for when all jobs
+// have ended: then none is begun after it.
+func (l *Lane) Wait() { l.checks.Wait() }
 
 // Running is how many requests run at i.
 func (l *Lane) Running(i Instance) int {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"rrhost/internal/handler"
+	"rrhost/internal/schema"
 	"rrhost/internal/stream"
 	"rrhost/internal/wire"
 )
@@ -189,6 +190,81 @@ func TestHandlersOwnErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A check takes as long as the payload wants, so whoever starts a request must
+// not wait for it; and what nobody wants any more by its end is not begun.
+func TestChecksKeepNobodyWaiting(t *testing.T) {
+	s, err := schema.Compile([]byte(`{"items":{"type":"number"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := map[string]Route{"calculate": {Handler: "calc", Schema: s}}
+	long := func(id, last string, timeout time.Duration) Request {
+		payload := []byte("[" + strings.Repeat("1,", 400_000) + last + "]")
+		r := request(id, timeout)
+		r.Payload = payload
+		return r
+	}
+	begin := func() (*fake, *Lane, *log) {
+		p, l := &fake{}, NewLane("p", 100)
+		l.Up(p, "v1", checked)
+		return p, l, &log{t: t, got: map[string]Outcome{}}
+	}
+	t.Run("fits", func(t *testing.T) {
+		p, l, g := begin()
+		g.start(l, long("a", "1", time.Minute))
+		if ids := p.ids(); ids != nil {
+			t.Error("it was checked before Start returned")
+		}
+		l.Wait()
+		if ids := p.ids(); !slices.Equal(ids, []string{"a"}) {
+			t.Fatalf("started %v", ids)
+		}
+		p.answer(0, `{}`)
+		g.want("a", wire.StatusOK, 1)
+	})
+	t.Run("misfits", func(t *testing.T) {
+		p, l, g := begin()
+		g.start(l, long("a", `"x"`, time.Minute))
+		g.none("a")
+		l.Wait()
+		if o := g.want("a", wire.StatusInvalidPayload, 1); o.Error.Message == "" || p.ids() != nil {
+			t.Errorf("%+v, started %v", o, p.ids())
+		}
+	})
+	t.Run("given up", func(t *testing.T) {
+		p, l, g := begin()
+		g.start(l, long("a", "1", time.Minute)).Abandon()
+		if o, ok := g.outcome("a"); !ok || !o.Dropped {
+			t.Errorf("Abandon waited: %+v", o)
+		}
+		l.Wait()
+		if ids := p.ids(); ids != nil {
+			t.Errorf("started %v", ids)
+		}
+		if s := l.State(); s.Running != 0 || s.Stuck != 0 {
+			t.Errorf("state %+v", s)
+		}
+	})
+	t.Run("too late", func(t *testing.T) {
+		p, l, g := begin()
+		g.start(l, long("a", "1", 30*time.Millisecond))
+		l.Wait()
+		for range 500 { // the timer's goroutine may be on its way still
+			if _, ok := g.outcome("a"); ok {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if ids := p.ids(); ids != nil {
+			t.Errorf("started %v", ids)
+		}
+		g.want("a", wire.StatusDeadlineExceeded, 1)
+		if s := l.State(); s.Running != 0 || s.Stuck != 0 {
+			t.Errorf("state %+v", s)
+		}
+	})
 }
 
 func TestTooLateToStart(t *testing.T) {
