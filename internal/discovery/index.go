@@ -13,6 +13,9 @@ import (
 const (
 	maxServed = 100_000
 	maxHosts  = 4096
+	// maxHostBytes bounds what is kept of all hosts: each may announce half a
+	// megabyte, of which some forms take much more here.
+	maxHostBytes = 128 << 20
 )
 
 // Served knows which topics are announced. Its methods may be called from any
@@ -62,24 +65,31 @@ func (s *Served) Has(topic string, now time.Time) bool {
 type Hosts struct {
 	mu   sync.Mutex
 	last map[string]Record
+	size int // of last, as Record.size has it
 }
 
 // Add takes a record.
 func (h *Hosts) Add(r Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.drop(r.Host)
 	if r.Announcement == nil {
-		delete(h.last, r.Host)
 		return
 	}
 	if h.last == nil {
 		h.last = make(map[string]Record)
 	}
-	if _, known := h.last[r.Host]; !known && len(h.last) >= maxHosts {
+	for len(h.last) > 0 && (len(h.last) >= maxHosts || h.size+r.size > maxHostBytes) {
 		oldest := slices.MinFunc(slices.Collect(maps.Values(h.last)), func(a, b Record) int { return a.Seen.Compare(b.Seen) })
-		delete(h.last, oldest.Host)
+		h.drop(oldest.Host)
 	}
 	h.last[r.Host] = r
+	h.size += r.size
+}
+
+func (h *Hosts) drop(host string) {
+	h.size -= h.last[host].size
+	delete(h.last, host)
 }
 
 // List returns the records of the hosts that have announced themselves within

@@ -3,6 +3,7 @@ package discovery
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,41 @@ func TestHosts(t *testing.T) {
 	}
 	if len(h.last) != maxHosts || !slices.Contains(names(noon.Add(Period)), "1") || slices.Contains(names(noon), "many0") {
 		t.Errorf("%d hosts are kept, of which the newest should be", len(h.last))
+	}
+}
+
+// Whoever writes to the topic must not fill the memory of who reads it.
+func TestHostsAreBoundedByBytes(t *testing.T) {
+	var h Hosts
+	var topics []string
+	for i := range MaxTopics {
+		topics = append(topics, fmt.Sprintf(`{"name":"t%d"}`, i))
+	}
+	add := func(i int) {
+		host := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		value := fmt.Sprintf(`{"format":1,"host":%q,"topics":[%s]}`, host, strings.Join(topics, ","))
+		r, ok := recordOf(&sarama.ConsumerMessage{Key: []byte(host), Value: []byte(value)}, true, noon.Add(time.Duration(i)))
+		if !ok {
+			t.Fatal("it is no announcement")
+		}
+		h.Add(r)
+	}
+	for i := range 200 {
+		add(i)
+		add(i) // once more, which takes no more
+	}
+	size := 0
+	for _, r := range h.last {
+		size += r.size
+	}
+	if size > maxHostBytes || size != h.size || len(h.last) < 50 || len(h.last) >= 200 {
+		t.Errorf("%d hosts take %d bytes, counted as %d; at most %d are wanted", len(h.last), size, h.size, maxHostBytes)
+	}
+	for _, r := range h.List(noon) {
+		h.Add(Record{Host: r.Host})
+	}
+	if h.size != 0 || len(h.last) != 0 {
+		t.Errorf("after the goodbyes, %d hosts take %d bytes", len(h.last), h.size)
 	}
 }
 

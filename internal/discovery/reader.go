@@ -20,6 +20,8 @@ type Record struct {
 	// Seen is when it was written, on this process's clock: not in the future,
 	// and for what was written while the reader read, not before it was read.
 	Seen time.Time
+
+	size int // in memory, about: bytes
 }
 
 // A Reader reads the control topic, from its first record on.
@@ -83,6 +85,8 @@ func recordOf(m *sarama.ConsumerMessage, live bool, now time.Time) (Record, bool
 		return Record{}, false
 	}
 	record.Announcement = &a
+	// The shortest topic of a few bytes of JSON is a [Topic] with a map.
+	record.size = len(m.Value) + 512*len(a.Topics)
 	return record, true
 }
 
