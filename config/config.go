@@ -38,6 +38,10 @@ const (
 	// 100 MiB unless told.
 	MaxMaxPayload = 64 << 20
 
+	// MaxTopics is how many topics a host may serve that announces them: it does
+	// so in one record. A host without [Discovery] may serve more.
+	MaxTopics = 2000
+
 	// DefaultMaxInflightBytes bounds the payload bytes a host holds.
 	DefaultMaxInflightBytes = 64 << 20
 )

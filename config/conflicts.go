@@ -81,6 +81,11 @@ func (c *Config) checkReplies(f *faults) {
 func (c *Config) checkDiscovery(f *faults) {
 	const at = "discovery.topic"
 	name := c.Discovery.Topic
+	if c.Discovery.On() && len(c.Topics) > MaxTopics {
+		// Requesters would take all of them for unserved.
+		f.report(element("topic", MaxTopics), fmt.Sprintf("is one more than the %d that a host can announce", MaxTopics),
+			`serve it at another host, or set topic = "off" in [discovery] at hosts and requesters`)
+	}
 	if slices.ContainsFunc(c.Topics, func(t Topic) bool { return t.Name == name }) {
 		f.report(at, fmt.Sprintf("%q is a request topic", name), "write another name")
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,6 +37,27 @@ func TestValidate(t *testing.T) {
 	var f Fault
 	if !errors.As(err, &f) || f.Key != "kafka.brokers[1]" || f.Line != 0 {
 		t.Errorf("errors.As gives %+v", f)
+	}
+}
+
+// A host that has more topics than it can announce would be taken for one that
+// serves none.
+func TestValidateTopicsBeyondOneAnnouncement(t *testing.T) {
+	var c Config
+	for i := range MaxTopics {
+		c.Topics = append(c.Topics, Topic{Name: fmt.Sprint("t", i)})
+	}
+	if err := c.Validate(); err != nil {
+		t.Errorf("%d topics: %v", MaxTopics, err)
+	}
+	c.Topics = append(c.Topics, Topic{Name: "more"})
+	const want = `topic[2001]: is one more than the 2000 that a host can announce; serve it at another host, or set topic = "off" in [discovery] at hosts and requesters`
+	if err := c.Validate(); err == nil || err.Error() != want {
+		t.Errorf("Validate = %v, want %s", err, want)
+	}
+	c.Discovery.Topic = "off"
+	if err := c.Validate(); err != nil {
+		t.Errorf("without discovery: %v", err)
 	}
 }
 

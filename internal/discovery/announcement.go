@@ -8,14 +8,17 @@
 package discovery
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"rrhost/config"
 	"rrhost/internal/wire"
 )
 
@@ -28,11 +31,11 @@ const (
 	Lifetime = 3 * Period
 )
 
-// Bounds of an announcement. A host stays within them by leaving its schemas out;
+// Bounds of an announcement. A host stays within them by leaving schemas out;
 // what is beyond is not decoded.
 const (
 	MaxBytes  = 512 << 10 // as JSON
-	MaxTopics = 2000
+	MaxTopics = config.MaxTopics
 	maxText   = 256 // bytes of any name
 )
 
@@ -50,7 +53,7 @@ type Announcement struct {
 	Group   string  `json:"group"`
 	Started int64   `json:"started_ms"` // Unix milliseconds
 	Topics  []Topic `json:"topics"`
-	// NoSchemas: they were left out, since all would have been too much.
+	// NoSchemas: some were left out, since all would have been too much.
 	NoSchemas bool `json:"no_schemas,omitempty"`
 }
 
@@ -82,24 +85,57 @@ type Counters struct {
 	Partitions []int32 `json:"partitions,omitempty"`
 }
 
-// Encode returns a as JSON, without schemas where they are too much.
+// Encode returns a as JSON, without schemas where they are too much: the largest
+// go first, so that one plugin does not take the others' along. Where that is not
+// enough, what only people want to know of each topic is left out too.
 func (a Announcement) Encode() ([]byte, error) {
+	if len(a.Topics) > MaxTopics {
+		return nil, fmt.Errorf("%d topics are too many for one announcement, which may have %d", len(a.Topics), MaxTopics)
+	}
 	a.Format = format
 	b, err := json.Marshal(a)
-	if err == nil && len(b) > MaxBytes {
-		a.NoSchemas = true
-		topics := make([]Topic, len(a.Topics))
-		for i, t := range a.Topics {
-			t.Request, t.Response = nil, nil
-			topics[i] = t
+	if err != nil || len(b) <= MaxBytes {
+		return b, err
+	}
+	a.NoSchemas, a.Topics = true, slices.Clone(a.Topics)
+	type part struct {
+		schema *json.RawMessage
+		size   int // encoded: escaping makes it longer
+	}
+	var parts []part
+	for i := range a.Topics {
+		for _, schema := range []*json.RawMessage{&a.Topics[i].Request, &a.Topics[i].Response} {
+			if *schema == nil {
+				continue
+			}
+			encoded, err := json.Marshal(*schema)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, part{schema, len(encoded)})
 		}
-		a.Topics = topics
-		b, err = json.Marshal(a)
 	}
-	if err == nil && (len(b) > MaxBytes || len(a.Topics) > MaxTopics) {
-		err = fmt.Errorf("%d topics are too many for one announcement", len(a.Topics))
+	slices.SortStableFunc(parts, func(x, y part) int { return cmp.Compare(y.size, x.size) })
+	for excess := len(b) - MaxBytes; len(parts) > 0 && excess > 0; parts = parts[1:] {
+		excess -= parts[0].size
+		*parts[0].schema = nil
 	}
-	return b, err
+	if b, err = json.Marshal(a); err != nil {
+		return nil, err
+	}
+	if len(b) > MaxBytes { // a host of this size is to be known at all
+		for i := range a.Topics {
+			t := &a.Topics[i]
+			t.Version, t.SDK, t.Handler, t.Counters.Answered, t.Counters.Partitions = "", "", "", nil, nil
+		}
+		if b, err = json.Marshal(a); err != nil {
+			return nil, err
+		}
+	}
+	if len(b) > MaxBytes {
+		return nil, fmt.Errorf("the names alone of %d topics take %d bytes, and an announcement may have %d", len(a.Topics), len(b), MaxBytes)
+	}
+	return b, nil
 }
 
 // ErrAnnouncement is wrapped by every error of [Decode].

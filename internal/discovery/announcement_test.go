@@ -162,6 +162,37 @@ func TestEncodeLeavesSchemasOut(t *testing.T) {
 	if string(a.Topics[0].Request) != string(large) {
 		t.Error("Encode changed what it was called on")
 	}
+	// Those of others stay: the largest go first, and no more than must.
+	small, middle := json.RawMessage(`{"type":"object"}`), json.RawMessage(`"`+strings.Repeat("<", 60_000)+`"`)
+	a.Topics = []Topic{
+		{Name: "a", Request: small, Response: middle}, {Name: "b", Request: large, Response: small}, {Name: "c", Request: middle, Response: small},
+	}
+	if value, err = a.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	got, err = Decode([]byte(a.Host), value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Topic{{Request: small}, {Response: small}, {Request: middle, Response: small}} {
+		if has := got.Topics[i]; (has.Request == nil) != (want.Request == nil) || (has.Response == nil) != (want.Response == nil) {
+			t.Errorf("topic %s has a request schema of %d bytes and a response schema of %d", has.Name, len(has.Request), len(has.Response))
+		}
+	}
+	// As many topics as may be, with all that is said of each.
+	a.Topics = nil
+	for i := range MaxTopics {
+		a.Topics = append(a.Topics, Topic{Name: fmt.Sprintf("a-topic-with-a-name-of-its-own-%d", i), Plugin: "a-plugin", Version: "v1.2.3", SDK: "go v1.0.0",
+			State: "running", Handler: "a-handler", TimeoutMS: 30000, Request: small, Counters: Counters{
+				Answered: map[string]int64{"ok": 1 << 40, "handler_error": 1 << 30}, Partitions: []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+			}})
+	}
+	if value, err = a.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = Decode([]byte(a.Host), value); err != nil || len(got.Topics) != MaxTopics || got.Topics[0].State != "running" {
+		t.Errorf("%d topics, %v", len(got.Topics), err)
+	}
 	a.Topics = make([]Topic, MaxTopics+1)
 	if _, err := a.Encode(); err == nil || !strings.Contains(err.Error(), "2001 topics") {
 		t.Errorf("Encode of 2001 topics = %v", err)
