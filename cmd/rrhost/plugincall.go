@@ -111,7 +111,7 @@ func (t *trial) call(ctx context.Context, name string, payload []byte, timeout t
 	}
 	defer func() { _ = stop() }() // the answer is here
 	a = pluginAnswer{RequestID: uuid.NewString(), Plugin: wire.PluginText(t.process.Name, t.process.Version), Status: wire.StatusOK}
-	r, err := request(ctx, p, a.RequestID, name, payload, timeout)
+	r, err := request(ctx, p, t.process.Logger, a.RequestID, name, payload, timeout)
 	if err != nil {
 		return a, fmt.Errorf("call %s: %w", name, err)
 	}
@@ -142,14 +142,16 @@ const (
 
 // request sends one request as the dispatcher does: held against the handler's
 // schema where the plugin leaves that to the host, and cancelled at its deadline.
-func request(ctx context.Context, p *process.Process, id, name string, payload []byte, timeout time.Duration) (stream.Result, error) {
+// As there, a schema that cannot be used is told, and the request served.
+func request(ctx context.Context, p *process.Process, logger hclog.Logger, id, name string, payload []byte, timeout time.Duration) (stream.Result, error) {
 	for _, h := range p.Instance().About().Handlers {
 		if h.Name != name || h.ChecksPayload || h.RequestSchema == nil {
 			continue
 		}
 		s, err := schema.Compile(h.RequestSchema)
 		if err != nil {
-			return stream.Result{}, fmt.Errorf("its schema cannot be used: %w", err)
+			logger.Warn("the request is not checked against the handler's schema, which cannot be used", "handler", name, "error", err)
+			continue
 		}
 		if wrong := s.Check(payload); len(wrong) > 0 {
 			return stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}}, nil

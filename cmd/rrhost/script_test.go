@@ -12,4 +12,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rrhost": main})
 }
 
-func TestScripts(t *testing.T) { scripttest.Run(t, "rrhost/cmd/rrclient") }
+func TestScripts(t *testing.T) {
+	scripttest.Run(t, "rrhost/cmd/rrclient", "rrhost/internal/testplugin/raw")
+}

@@ -30,6 +30,7 @@ import (
 //	describe-garbage   no message
 //	describe-huge      above all limits
 //	describe-many      200,000 handlers
+//	describe-schema    a request schema that cannot be used
 //	describe-error     an error with control characters
 //	configure-error    an error of a megabyte
 //	handle-garbage     no message
@@ -103,6 +104,9 @@ func answer(mode, method string, s grpc.ServerStream) error {
 		return send(s, &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_SERVING})
 	case "Describe":
 		d := &proto.DescribeResponse{Name: "raw", Handlers: []*proto.HandlerInfo{{Name: "echo"}}}
+		if mode == "describe-schema" {
+			d.Handlers[0].RequestSchema = []byte(`{"type":5}`)
+		}
 		for n := 0; mode == "describe-many" && n < 200_000; n++ {
 			d.Handlers = append(d.Handlers, &proto.HandlerInfo{Name: fmt.Sprint(n)})
 		}
