@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,9 +29,10 @@ func newPluginTest(g *cli.Globals) *cobra.Command {
 		Short: "Hold a plugin against the protocol",
 		Long: `Start the plugin at PATH, an executable or a folder as in the plugin directory,
 the way a host does, and try what the protocol asks of it: each line is a case,
-and says "ok", "failed" with what was seen, what is wanted and where
-docs/plugin-protocol.md says so, or "skipped" with the reason. It needs no Kafka
-and no running host.
+and says "ok", or "failed" with what was seen, what is wanted and where
+docs/plugin-protocol.md says so. At the end, a line for each reason says which
+cases were "skipped" for it; with --json each has a line of its own, in its
+place. It needs no Kafka and no running host.
 
 A plugin with the conformance handlers, as every SDK has one, is also tried on
 how handlers behave.
@@ -59,8 +61,13 @@ Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 			out := cmd.OutOrStdout()
 			counts := make(map[conformance.Outcome]int)
 			var printing error
+			var skips skipped
 			passed, err := conformance.Run(cmd.Context(), t.process, o, func(r conformance.Result) {
 				counts[r.Outcome]++
+				if r.Outcome == conformance.Skipped && !g.JSON {
+					skips.add(r)
+					return
+				}
 				printing = errors.Join(printing, printResult(out, r, g.JSON))
 			})
 			if errors.Is(err, conformance.ErrUnknownCase) {
@@ -70,6 +77,7 @@ Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 				return fmt.Errorf("test plugin %s: %w", t.process.Name, err)
 			}
 			if !g.JSON {
+				skips.print(out)
 				fmt.Fprintf(out, "%d ok, %d failed, %d skipped\n", counts[conformance.OK], counts[conformance.Failed], counts[conformance.Skipped])
 			}
 			if !passed {
@@ -81,6 +89,29 @@ Exit codes: 0 no case has failed; 1 one has; 2 there is no such plugin.`,
 	c.Flags().StringArrayVar(&only, "case", nil, "run only the case of this `name`; may be given several times")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show on standard error what the plugin prints")
 	return c
+}
+
+// skipped has the cases that were skipped by their reason: a plugin without the
+// conformance handlers skips a dozen for the same.
+type skipped struct {
+	reasons []string // in the order in which they came
+	cases   map[string][]string
+}
+
+func (s *skipped) add(r conformance.Result) {
+	if s.cases == nil {
+		s.cases = make(map[string][]string)
+	}
+	if s.cases[r.Seen] == nil {
+		s.reasons = append(s.reasons, r.Seen)
+	}
+	s.cases[r.Seen] = append(s.cases[r.Seen], r.Case)
+}
+
+func (s *skipped) print(out io.Writer) {
+	for _, reason := range s.reasons {
+		fmt.Fprintf(out, "%-7s %s\n", conformance.Skipped, cli.Line(strings.Join(s.cases[reason], ", ")+": "+reason))
+	}
 }
 
 func printResult(out io.Writer, r conformance.Result, asJSON bool) error {
