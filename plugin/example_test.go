@@ -30,6 +30,22 @@ func ExampleErrorf() {
 	})
 }
 
+// A schema of the author's own is stricter than types: the host refuses what does
+// not fit, and the handler never sees it.
+func ExampleHandler_WithRequestSchema() {
+	plugin.Serve(plugin.Handle("divide", func(_ context.Context, in Sum) (Total, error) {
+		return Total{Result: in.A / in.B}, nil
+	}).WithRequestSchema(`{
+		"type": "object",
+		"properties": {
+			"A": {"type": "number"},
+			"B": {"type": "number", "exclusiveMinimum": 0}
+		},
+		"required": ["A", "B"],
+		"additionalProperties": false
+	}`))
+}
+
 // The plugin's own section of the configuration, [plugin.NAME.config].
 func ExampleOnConfigure() {
 	wait := time.Second

@@ -43,7 +43,12 @@ func Errorf(code, format string, args ...any) error {
 // not fit In is answered for the handler, naming the field; fields that In lacks
 // are ignored, and fields that the request lacks are zero.
 //
-// It panics if the name is empty or has white space, or fn is nil.
+// Requesters see a schema that is made of In and Out; the tag
+// jsonschema:"what it is" describes a field. Where requests must be held against
+// more than types, give a schema of your own with [Handler.WithRequestSchema].
+//
+// It panics if the name is empty or has white space, fn is nil, or a jsonschema
+// tag is no description, such as "minimum=1".
 func Handle[In, Out any](name string, fn func(context.Context, In) (Out, error)) Handler {
 	return handler.New(name, fn)
 }

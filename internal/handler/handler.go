@@ -29,8 +29,8 @@ type Handler struct {
 // New makes a handler from a function over Go values. The request's JSON is
 // decoded into In (fields that In lacks are ignored), Out is encoded as JSON.
 //
-// It panics if name or fn cannot be served: that is a mistake of the program,
-// found at its start.
+// It panics if name or fn cannot be served, or a jsonschema tag of In or Out is
+// no description: that is a mistake of the program, found at its start.
 func New[In, Out any](name string, fn func(context.Context, In) (Out, error)) Handler {
 	mustBeUsable(name, fn == nil)
 	nullable := takesNull(reflect.TypeFor[In]())
@@ -73,8 +73,8 @@ func (h Handler) Name() string { return h.name }
 func (h Handler) RequestSchema() json.RawMessage { return h.request }
 
 // WithRequestSchema returns h with a JSON Schema of the author's own, against
-// which requests are held before the function sees them. It panics if it is not
-// JSON.
+// which requests are held before the function sees them: by the host, since it may
+// ask for more than In does. It panics if it is not JSON.
 func (h Handler) WithRequestSchema(schema string) Handler {
 	if !json.Valid([]byte(schema)) {
 		panic(fmt.Sprintf("handler: the request schema of %q is not JSON", h.name))

@@ -275,6 +275,51 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
+type tagged[T any] struct {
+	Name string `json:"name" jsonschema:"the order's number, from a=1"`
+	List []T    `json:"list"`
+	Skip struct {
+		X int `jsonschema:"minimum=1"`
+	} `json:"-"`
+}
+
+// A tag that would leave the handler without a schema is a mistake of the
+// program, found at its start like a name that cannot be used.
+func TestTagsThatAreNoDescription(t *testing.T) {
+	type minimum struct {
+		N int `json:"n" jsonschema:"minimum=1"`
+	}
+	type empty struct {
+		N int `json:"n" jsonschema:""`
+	}
+	type fine struct {
+		N    int `json:"n" jsonschema:"how many"`
+		Next *fine
+	}
+	said := func(make func()) (text string) {
+		defer func() { text = fmt.Sprint(recover()) }()
+		make()
+		return ""
+	}
+	for name, tt := range map[string]struct {
+		make func()
+		want string
+	}{
+		"request": {func() { handler.New("h", func(context.Context, tagged[minimum]) (int, error) { return 0, nil }) },
+			`handler: field N of handler_test.minimum has the tag jsonschema:"minimum=1": write a description in words there, or a schema of your own with WithRequestSchema`},
+		"response": {func() {
+			handler.New("h", func(context.Context, int) (map[string]*empty, error) { return nil, nil })
+		},
+			`handler: field N of handler_test.empty has the tag jsonschema:"": `},
+		"settings": {func() { handler.SettingsSchema[minimum]() }, "handler: field N of "},
+		"none":     {func() { handler.New("h", func(context.Context, tagged[fine]) (int, error) { return 0, nil }) }, "<nil>"},
+	} {
+		if got := said(tt.make); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, name := range []string{"calculate", "a.b-c_d", "ünï", strings.Repeat("x", 128)} {
 		if err := handler.CheckName(name); err != nil {

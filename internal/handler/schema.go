@@ -2,6 +2,9 @@ package handler
 
 import (
 	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -29,8 +32,10 @@ func SettingsSchema[T any]() json.RawMessage {
 }
 
 // schemaOf is nil where a type has no schema, such as one that contains itself:
-// a schema is a help to people, no condition of service.
+// a schema is a help to people, no condition of service. A jsonschema tag that
+// cannot be used is a mistake in the source, and panics.
 func schemaOf[T any](relax func(*jsonschema.Schema)) json.RawMessage {
+	mustDescribe(reflect.TypeFor[T](), make(map[reflect.Type]bool))
 	s, err := jsonschema.For[T](&jsonschema.ForOptions{IgnoreInvalidTypes: true})
 	if err != nil || s == nil {
 		return nil
@@ -41,6 +46,36 @@ func schemaOf[T any](relax func(*jsonschema.Schema)) json.RawMessage {
 		return nil
 	}
 	return text
+}
+
+// assignment begins tags that jsonschema keeps for what it may come to mean.
+var assignment = regexp.MustCompile(`^[^ \t\n]*=`)
+
+// mustDescribe panics if a field within t, as JSON has it, has a jsonschema tag
+// that is no description.
+func mustDescribe(t reflect.Type, seen map[reflect.Type]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		mustDescribe(t.Elem(), seen)
+		return
+	case reflect.Struct:
+	default:
+		return
+	}
+	if seen[t] {
+		return
+	}
+	seen[t] = true
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("json") == "-" || !f.IsExported() && !f.Anonymous {
+			continue
+		}
+		if tag, ok := f.Tag.Lookup("jsonschema"); ok && (tag == "" || assignment.MatchString(tag)) {
+			panic(fmt.Sprintf("handler: field %s of %s has the tag jsonschema:%q: write a description in words there, or a schema of your own with WithRequestSchema", f.Name, t, tag))
+		}
+		mustDescribe(f.Type, seen)
+	}
 }
 
 // each applies do to s and to the schemas within it.
