@@ -21,7 +21,9 @@ func WithDefaultTimeout(d time.Duration) Option {
 // returns, and Open fails if it cannot.
 //
 // A topic counts as served until 90 s after it was last announced, so that the
-// restart of its only host fails no call. For what was announced before Open,
+// restart of its only host fails no call. While the control topic cannot be read,
+// and for 90 s after that or after this process was stopped, calls wait as without
+// this option: hosts may have had no way to announce themselves. For what was announced before Open,
 // this process's clock is compared with the broker's: they have to agree within a
 // minute. Announcements are not sealed: who may write to the control topic can
 // make a topic look served, so that calls wait for their timeout as without this

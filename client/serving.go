@@ -70,9 +70,13 @@ func openServing(ctx context.Context, cfg config.Config) (*serving, error) {
 	}
 }
 
-// check returns an error for a topic that no host has announced lately.
+// check returns an error for a topic that no host has announced lately. That is
+// known only while the control topic is read.
 func (s *serving) check(topic string) error {
-	if s == nil || s.served.Has(topic, time.Now()) {
+	if s == nil {
+		return nil
+	}
+	if now := time.Now(); s.served.Has(topic, now) || !s.reader.Knows(now) {
 		return nil
 	}
 	return fmt.Errorf("%w %s in the last %s (hint: `rrclient topics` lists what is served; start a host that serves it)",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"rrhost/config"
@@ -34,6 +36,25 @@ func announce(t *testing.T, h *host, topics ...string) {
 	m := &sarama.ProducerMessage{Topic: config.DefaultControlTopic, Key: sarama.StringEncoder(a.Host), Value: sarama.ByteEncoder(value)}
 	h.producer.SendTo(0, m, 0, func(_ kafka.Ack, err error) { done <- err })
 	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// announceAt announces a topic as of a time.
+func announceAt(t *testing.T, cfg config.Config, at time.Time, topic string) {
+	t.Helper()
+	a := discovery.Announcement{Host: uuid.NewString(), Topics: []discovery.Topic{{Name: topic}}}
+	value, err := a.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := kgo.NewClient(kgo.SeedBrokers(cfg.Kafka.Brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	r := &kgo.Record{Topic: config.DefaultControlTopic, Key: []byte(a.Host), Value: value, Timestamp: at}
+	if err := k.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,6 +108,43 @@ func TestFailFastCannotRead(t *testing.T) {
 		t.Errorf("Open = %v", err)
 	}
 	cluster.DropControl()
+}
+
+// While the control topic cannot be read, and for a while after, calls are sent
+// as without fail-fast: the host may live.
+func TestFailFastWhileNothingCanBeRead(t *testing.T) {
+	cluster, cfg := broker(t, kfake.SeedTopics(1, config.DefaultControlTopic), kfake.SeedTopics(1, "deserted"))
+	h := serve(t, cfg, sums)
+	// It counts for longer than the reader does without an answer.
+	announceAt(t, cfg, time.Now().Add(7*time.Second-discovery.Lifetime), testTopic)
+	c := open1(t, cfg, WithFailFast())
+	deserted := Request{Topic: "deserted", Timeout: 50 * time.Millisecond}
+	if _, err := c.Do(t.Context(), deserted); !errors.Is(err, ErrNotServed) {
+		t.Errorf("Do, with all read = %v", err)
+	}
+	var failing, mended atomic.Bool
+	cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		for _, topic := range req.(*kmsg.FetchRequest).Topics {
+			if topic.Topic == config.DefaultControlTopic && !mended.Load() {
+				failing.Store(true)
+				return nil, errors.New("no fetch of it"), true
+			}
+		}
+		return nil, nil, false
+	})
+	until(t, "the fetch before has ended", failing.Load)
+	announce(t, h, testTopic) // which nobody can read
+	s := c.t.(*transport).serving
+	until(t, "the topic looks deserted", func() bool { return !s.served.Has(testTopic, time.Now()) })
+	if got, err := Call[total](t.Context(), c, testTopic, sum{1, 2}); err != nil || got.Result != 3 {
+		t.Errorf("Call, with nothing read = %+v, %v", got, err)
+	}
+	mended.Store(true)
+	until(t, "it is read again", func() bool { return s.served.Has(testTopic, time.Now()) })
+	if _, err := c.Do(t.Context(), deserted); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Do, with all read again = %v", err)
+	}
 }
 
 // A topic that does not exist fails a call at once, and is asked for again by the

@@ -29,7 +29,10 @@ type Reader struct {
 	tail     *kafka.Tail
 	each     func(Record)
 	caughtUp chan struct{}
+	ended    chan struct{}
+	closing  sync.Once
 	running  sync.WaitGroup
+	current  currency
 }
 
 // Read opens the control topic of cfg and calls each for its records, one at a
@@ -43,11 +46,12 @@ func Read(cfg config.Config, each func(Record)) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what hosts announce: %w", err)
 	}
-	r := &Reader{tail: tail, each: each, caughtUp: make(chan struct{})}
+	r := &Reader{tail: tail, each: each, caughtUp: make(chan struct{}), ended: make(chan struct{})}
 	if tail.Begin() >= tail.End() {
-		close(r.caughtUp)
+		r.catchUp()
 	}
 	r.running.Go(func() { tail.Run(r.receive) })
+	r.running.Go(r.watch)
 	return r, nil
 }
 
@@ -66,9 +70,42 @@ func (r *Reader) receive(m *sarama.ConsumerMessage) {
 		r.each(record)
 	}
 	if !live && m.Offset+1 >= r.tail.End() {
-		close(r.caughtUp)
+		r.catchUp()
 	}
 }
+
+func (r *Reader) catchUp() {
+	r.current.mark(time.Now())
+	close(r.caughtUp)
+}
+
+// watch asks again and again whether the reader is at the log's end, until Close.
+func (r *Reader) watch() {
+	select {
+	case <-r.caughtUp:
+	case <-r.ended:
+		return
+	}
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-r.ended:
+			return
+		}
+		asked := time.Now() // what is written after that is not known of
+		if at, err := r.tail.AtEnd(); at && err == nil {
+			r.current.mark(asked)
+		}
+	}
+}
+
+// Knows tells whether what was not announced within [Lifetime] before now can be
+// taken for unserved: the reader was at the log's end a few seconds ago, and has
+// been for a whole Lifetime, or ever since it was opened. After brokers were away,
+// or this process was stopped, hosts have that long to announce themselves again.
+func (r *Reader) Knows(now time.Time) bool { return r.current.knows(now) }
 
 // recordOf reads one record at the time now. A live one was written just now,
 // whatever its writer's clock or the broker's says; the others have only that.
@@ -92,6 +129,7 @@ func recordOf(m *sarama.ConsumerMessage, live bool, now time.Time) (Record, bool
 
 // Close ends the reading and waits for it. It may be called twice.
 func (r *Reader) Close() error {
+	r.closing.Do(func() { close(r.ended) })
 	err := r.tail.Close()
 	r.running.Wait()
 	return err

@@ -26,9 +26,9 @@ const (
 type Tail struct {
 	topic        string
 	partition    int32
-	next         int64 // the offset to read next; Run's, once it runs
-	begin        int64 // where reading began
-	end          int64 // of the log, when it was opened
+	next         atomic.Int64 // the offset to read next; Run's, once it runs
+	begin        int64        // where reading began
+	end          int64        // of the log, when it was opened
 	client       sarama.Client
 	consumer     sarama.Consumer
 	repositioned atomic.Int64
@@ -94,14 +94,13 @@ func (t *Tail) open(whole bool) error {
 	if t.end, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetNewest); err != nil {
 		return err
 	}
-	if t.next = t.end; whole {
+	if t.begin = t.end; whole {
 		// After the end, so that it is never behind it.
-		if t.next, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetOldest); err != nil {
+		if t.begin, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetOldest); err != nil {
 			return err
 		}
 	}
-	t.begin = t.next
-	return t.position(t.next)
+	return t.position(t.begin)
 }
 
 // position starts reading at offset.
@@ -116,6 +115,7 @@ func (t *Tail) position(offset int64) error {
 		return errors.Join(sarama.ErrClosedClient, pc.Close())
 	}
 	t.current = pc
+	t.next.Store(offset)
 	// Unread errors would stop sarama. What they say it mends by itself, but
 	// for an offset out of range: then it closes Messages.
 	t.errors.Go(func() {
@@ -134,6 +134,16 @@ func (t *Tail) Begin() int64 { return t.begin }
 // End is the offset after the last record that there was when t was opened.
 func (t *Tail) End() int64 { return t.end }
 
+// AtEnd asks the broker for the log's end, and tells whether all before it was
+// read. It blocks for as long as brokers are asked.
+func (t *Tail) AtEnd() (bool, error) {
+	newest, err := t.client.GetOffset(t.topic, t.partition, sarama.OffsetNewest)
+	if err != nil {
+		return false, fmt.Errorf("find the end of topic %s: %w", t.topic, err)
+	}
+	return t.next.Load() == newest, nil
+}
+
 // Repositioned is how often the log was trimmed or cut under the reader, so
 // that records may have been missed.
 func (t *Tail) Repositioned() int64 { return t.repositioned.Load() }
@@ -145,8 +155,8 @@ func (t *Tail) Run(each func(*sarama.ConsumerMessage)) {
 		pc := t.current
 		t.mu.Unlock()
 		for m := range pc.Messages() {
-			t.next = m.Offset + 1
 			each(m)
+			t.next.Store(m.Offset + 1)
 		}
 		if !t.reopen() {
 			return
@@ -168,8 +178,9 @@ func (t *Tail) reopen() bool {
 		if err == nil {
 			var newest int64
 			if newest, err = t.client.GetOffset(t.topic, t.partition, sarama.OffsetNewest); err == nil {
-				at := max(oldest, t.next)
-				if t.next > newest {
+				next := t.next.Load()
+				at := max(oldest, next)
+				if next > newest {
 					at = max(oldest, newest-rereadAtMost)
 				}
 				err = t.position(at)
