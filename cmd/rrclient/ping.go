@@ -32,7 +32,9 @@ func newPing(g *cli.Globals) *cobra.Command {
 		Long: `Send a request to the host itself, by the way of every request: through the
 topic, sealed with the key, answered to the reply topic. No plugin sees it, and it
 leaves no trail. It prints which host answered, the state of the topic's plugin
-there, and the time it took; of several pings any host may answer.
+there, and the time it took; of several pings any host may answer. A host answers
+as soon as it reads the ping, and a topic with hundreds of requests waiting is
+read on only when they are fewer.
 
 It exits with 0 if each was answered, also where the plugin is down, and else as
 "rrclient request" does.`,

@@ -28,6 +28,7 @@ func TestHotPathAllocates(t *testing.T) {
 		"Request.AppendAbout": {0, func() { request.AppendAbout(about) }}, //
 		"Reply.AppendAbout":   {0, func() { reply.AppendAbout(about) }},   //
 		"RequestIDOf":         {0, func() { RequestIDOf(replyIn.Headers) }},
+		"IsPing":              {0, func() { IsPing(requestIn.Headers) }},
 	} {
 		if n := testing.AllocsPerRun(500, tt.f); n > tt.most {
 			t.Errorf("%s allocates %v times, want %v at most", name, n, tt.most)

@@ -110,6 +110,17 @@ func RequestIDOf(headers []*sarama.RecordHeader) []byte {
 	return nil
 }
 
+// IsPing tells whether a record asks to be a ping, without reading the rest of
+// it: it may be malformed, or sealed by nobody.
+func IsPing(headers []*sarama.RecordHeader) bool {
+	for _, h := range headers[:min(len(headers), MaxHeaders)] {
+		if h != nil && string(h.Key) == HeaderOp {
+			return string(h.Value) == OpPing
+		}
+	}
+	return false
+}
+
 // A headerWriter makes headers with two allocations: the list, and one buffer
 // for all values.
 type headerWriter struct {

@@ -290,3 +290,26 @@ func TestStatusTable(t *testing.T) {
 func sameBytes(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 var sent = time.UnixMilli(1_790_000_000_123)
+
+func TestIsPing(t *testing.T) {
+	tests := []struct {
+		name  string
+		pairs []pair
+		want  bool
+	}{
+		{"a request", requestPairs, false},
+		{"a ping", append([]pair{{"x", "ping"}, {"op", OpPing}}, requestPairs...), true},
+		{"another op", []pair{{"op", "pong"}}, false},
+		{"twice, which is malformed", []pair{{"op", "pong"}, {"op", OpPing}}, false},
+		{"beyond the bound", append(make([]pair, MaxHeaders), pair{"op", OpPing}), false},
+		{"nothing", nil, false},
+	}
+	for _, tt := range tests {
+		if got := IsPing(headersOf(tt.pairs...)); got != tt.want {
+			t.Errorf("%s: IsPing = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if IsPing([]*sarama.RecordHeader{nil}) {
+		t.Error("no header is a ping")
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"rrhost/internal/wire"
 )
 
 // A Message is a request record, and the claim that it came through.
@@ -20,6 +22,7 @@ type Message struct {
 	Received time.Time
 
 	claim *claim
+	extra bool  // it has no slot: a ping
 	bytes int64 // size, measured once
 	entry *entry
 	work  Work // owned by the claim's loop
@@ -41,7 +44,9 @@ func (m *Message) Drop() { m.end(false) }
 func (m *Message) end(settled bool) {
 	c := m.claim
 	c.finish(m, settled)
-	c.gate.release(c)
+	if !m.extra {
+		c.gate.release(c)
+	}
 }
 
 // size is what m counts for in the bytes that a host holds: what it keeps in
@@ -76,6 +81,10 @@ const (
 	// maxWindow bounds how far requests may run ahead of an unsettled one, and
 	// with it the memory of the window and what a crash repeats.
 	maxWindow = 1 << 18
+
+	// maxExtra bounds the pings of a claim that are in flight without a slot.
+	// More of them wait like requests.
+	maxExtra = 16
 )
 
 // A claim is one partition for as long as this host has it: an epoch. A result
@@ -105,6 +114,7 @@ type claim struct {
 	idle     chan struct{} // closed when draining and nothing begun is pending
 	received int           // received and not settled
 	begun    int           // of them, begun
+	extra    int           // of them, without a slot
 	mark     func(next int64)
 	high     func() int64 // the log's end as of the last fetch
 	from     int64        // where the claim began
@@ -145,9 +155,25 @@ func (c *claim) receive(record *sarama.ConsumerMessage) {
 	c.window.add(m.entry)
 	c.bytes += m.bytes
 	c.received++
+	// A ping is answered at once, however busy the topic and whatever of its
+	// plugin: that is what it asks for.
+	if m.extra = c.extra < maxExtra && wire.IsPing(m.Headers); m.extra {
+		c.extra++
+	}
 	c.mu.Unlock()
 	c.in.held.Add(m.bytes)
-	c.backlog = append(c.backlog, m)
+	if m.extra {
+		c.begin(m)
+	} else {
+		c.backlog = append(c.backlog, m)
+	}
+}
+
+func (c *claim) begin(m *Message) {
+	c.mu.Lock()
+	c.begun++
+	c.mu.Unlock()
+	m.work = c.in.start(m)
 }
 
 // pump begins what there are slots for.
@@ -157,10 +183,7 @@ func (c *claim) pump() {
 		m := c.backlog[n]
 		c.backlog[n] = nil
 		n++
-		c.mu.Lock()
-		c.begun++
-		c.mu.Unlock()
-		m.work = c.in.start(m)
+		c.begin(m)
 	}
 	if n == len(c.backlog) {
 		c.backlog = c.backlog[:0]
@@ -196,6 +219,9 @@ func (c *claim) finish(m *Message, settled bool) {
 	c.bytes -= m.bytes
 	c.received--
 	c.begun--
+	if m.extra {
+		c.extra--
+	}
 	if c.draining && c.begun == 0 {
 		close(c.idle)
 		c.draining = false

@@ -5,7 +5,7 @@
 // committed offset is the one below which all are settled. What a host takes is
 // bounded: by the concurrency of each topic and by the bytes it holds. When a
 // bound is reached the partition is paused, and what still arrives waits in the
-// claim's backlog.
+// claim's backlog. A few pings are begun beyond the concurrency.
 package intake
 
 import (

@@ -179,7 +179,8 @@ func (w *worker) start(m *Message) Work {
 	return k
 }
 
-// until waits for a condition on what the worker has seen.
+// until waits for a condition on what the worker has seen, or on the intake's
+// state, of whose changes nobody is told.
 func (w *worker) until(what string, ok func() bool) {
 	w.t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -192,6 +193,7 @@ func (w *worker) until(what string, ok func() bool) {
 		}
 		select {
 		case <-change:
+		case <-time.After(10 * time.Millisecond):
 		case <-deadline:
 			w.t.Fatalf("waited in vain until %s; begun %v\n%s", what, w.begun, w.log.String())
 		}
@@ -289,6 +291,47 @@ func TestSlowPartitionDoesNotDelayAnother(t *testing.T) {
 	if n := w.in.State().Partitions[0]; n.Waiting == 0 {
 		t.Errorf("state %+v: the slow partition should have a backlog", n)
 	}
+}
+
+// A ping is begun while requests have all slots. Its offset is committed with
+// those before it; its end frees no slot. Beyond a few, pings wait like requests.
+func TestPingNeedsNoSlot(t *testing.T) {
+	b := newBroker(t, 1)
+	w := b.worker(1, time.Second, nil)
+	ping := func(value string) {
+		t.Helper()
+		r := &kgo.Record{Topic: "requests", Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "op", Value: []byte("ping")}}}
+		if err := b.kgo.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.produce(0, "a", "b")
+	ping("ping")
+	w.untilBegun("a", "ping")
+	w.settle("ping")
+	ping("again")
+	w.untilBegun("again")
+	w.settle("again")
+	if s := w.in.State().Partitions[0]; s.InFlight != 1 || s.Waiting != 1 {
+		t.Errorf("%d in flight and %d waiting, want 1 and 1", s.InFlight, s.Waiting)
+	}
+	w.settle("a")
+	w.untilBegun("b")
+	b.untilCommitted(0, 1)
+	w.settle("b")
+	b.untilCommitted(0, 4)
+
+	b.produce(0, "c")
+	w.untilBegun("c")
+	for i := range maxExtra + 1 {
+		ping(fmt.Sprint("ping ", i))
+	}
+	w.untilBegun(fmt.Sprint("ping ", maxExtra-1))
+	w.until("the last ping waits", func() bool { return w.in.State().Partitions[0].Waiting == 1 })
+	w.settle("ping 0", "c")
+	w.untilBegun(fmt.Sprint("ping ", maxExtra))
+	w.settleAll()
+	b.untilCommitted(0, 4+1+maxExtra+1)
 }
 
 // A full backlog pauses the partition; what was in it is taken in order later.
