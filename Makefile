@@ -10,10 +10,10 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PLUGINS := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugins demo test test-fast lint cross bench proto fuzz clean
+.PHONY: help build plugins demo test test-fast lint cross bench bench-boundary proto fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s%s\n", $$1, $$2 }' Makefile
 
 build: ## rrhost and rrclient, into bin/
 	$(GO) build -o bin/ ./cmd/rrhost ./cmd/rrclient
@@ -51,6 +51,9 @@ cross: ## build everything for Linux and macOS, amd64 and arm64
 
 bench: ## compare rrhost with a bare echo on a real broker; takes some minutes
 	$(GO) run ./bench $(BENCHFLAGS)
+
+bench-boundary: ## what plugins cost beside a bare gRPC stream, and that it is not too much
+	$(GO) test -run '^$$' -bench Boundary -timeout 20m ./plugin -floors
 
 proto: ## generate the code of plugin/proto again
 	$(GO) generate ./plugin/proto

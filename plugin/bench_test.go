@@ -29,18 +29,21 @@ import (
 
 var (
 	benchRounds  = flag.Int("rounds", 7, "rounds of BenchmarkBoundary")
+	benchFloors  = flag.Bool("floors", false, "let BenchmarkBoundary fail where a contender is slower than it must be")
 	benchMeasure = flag.Duration("measure", 500*time.Millisecond, "time of each contender in each round of BenchmarkBoundary")
 )
 
 // BenchmarkBoundary is what it costs to have a request handled in another
 // process: 256 bytes there and back. All contenders take turns, round by round,
-// and each figure is divided by the bare stream's of the same round.
+// and each figure is divided by the bare stream's of the same round that has TLS
+// where the contender has it, and else none; and so with unary calls.
 //
 //	go test -run '^$' -bench Boundary ./plugin
 //
 // The bare stream is gRPC's bidirectional one between two processes, over the
-// same kind of socket with the same TLS, a message a request. Unary is how
-// go-plugin is mostly used: a call a request.
+// same kind of socket, a message a request. Unary is how go-plugin is mostly
+// used: a call a request. With -floors it fails where a median is too low, or a
+// language is not installed.
 func BenchmarkBoundary(b *testing.B) {
 	contenders := startContenders(b)
 	loads := []int{64, 1}
@@ -62,12 +65,44 @@ func BenchmarkBoundary(b *testing.B) {
 	fmt.Fprintln(w, "\n\t64 in flight: requests/s\tto the bare stream\tto unary calls\t1 in flight: median\tto the bare stream\tto unary calls")
 	for _, c := range contenders {
 		many, one := results[c.name+"64"], results[c.name+"1"]
+		stream, calls := bareStreamName(c.tls), unaryName(c.tls)
 		fmt.Fprintf(w, "%s\t%.0f\t%s\t%s\t%.0f µs\t%s\t%s\n", c.name,
-			middle(many, sample.rate), ratios(many, results["bare stream64"], sample.rate), ratios(many, results["unary calls64"], sample.rate),
-			middle(one, sample.micros), ratios(one, results["bare stream1"], sample.micros), ratios(one, results["unary calls1"], sample.micros))
+			middle(many, sample.rate), ratios(many, results[stream+"64"], sample.rate), ratios(many, results[calls+"64"], sample.rate),
+			middle(one, sample.micros), ratios(one, results[stream+"1"], sample.micros), ratios(one, results[calls+"1"], sample.micros))
 	}
 	if err := w.Flush(); err != nil {
 		b.Fatal(err)
+	}
+	if *benchFloors {
+		checkFloors(b, contenders, results)
+	}
+}
+
+// floors are what a plugin must reach at 64 in flight, in medians: of the
+// requests of the bare stream, and of unary calls, with TLS where it has TLS.
+var floors = []struct {
+	plugin          string
+	toBare, toUnary float64
+}{
+	{"Go plugin", 0.9, 2.5},
+	{"Node plugin", 0.4, 0},
+	{"Bun plugin", 0.4, 0},
+	{"Python plugin", 0.06, 0},
+}
+
+func checkFloors(b *testing.B, contenders []contender, results map[string][]sample) {
+	for _, f := range floors {
+		i := slices.IndexFunc(contenders, func(c contender) bool { return c.name == f.plugin })
+		if i < 0 {
+			b.Errorf("%s was not measured: its language is not installed", f.plugin)
+			continue
+		}
+		c := contenders[i]
+		for to, floor := range map[string]float64{bareStreamName(c.tls): f.toBare, unaryName(c.tls): f.toUnary} {
+			if got := ratio(results[c.name+"64"], results[to+"64"], sample.rate); got[len(got)/2] < floor {
+				b.Errorf("%s: %.3f of %s at 64 in flight, and must be %.2f at least", c.name, got[len(got)/2], to, floor)
+			}
+		}
 	}
 }
 
@@ -75,6 +110,7 @@ func BenchmarkBoundary(b *testing.B) {
 // and calls done when the payload is back.
 type contender struct {
 	name  string
+	tls   bool
 	start func(payload []byte, done func(back []byte, err error))
 }
 
@@ -144,19 +180,28 @@ func middle(list []sample, of func(sample) float64) float64 {
 	return values[len(values)/2]
 }
 
-func ratios(list, to []sample, of func(sample) float64) string {
+// ratio divides round by round; the least is first.
+func ratio(list, to []sample, of func(sample) float64) []float64 {
 	var values []float64
 	for i := range list {
 		values = append(values, of(list[i])/of(to[i]))
 	}
 	slices.Sort(values)
+	return values
+}
+
+func ratios(list, to []sample, of func(sample) float64) string {
+	values := ratio(list, to, of)
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", values[len(values)/2], values[0], values[len(values)-1])
 }
 
 // startContenders starts all whose language is installed.
 func startContenders(b *testing.B) []contender {
-	conn := startBare(b)
-	list := []contender{bareStream(b, conn), unary(conn)}
+	var list []contender
+	for _, tls := range []bool{true, false} {
+		conn := startBare(b, tls)
+		list = append(list, bareStream(b, conn, tls), unary(conn, tls))
+	}
 	for _, p := range pluginContenders(b) {
 		list = append(list, startPlugin(b, p.name, p.path))
 	}
@@ -184,7 +229,7 @@ func startPlugin(b *testing.B, name, path string) contender {
 	}
 	b.Cleanup(func() { _ = p.Stop(context.Background()) })
 	info := handler.Info{RequestID: "7f3f0e3e-6f0c-4f8a-9c1e-0a6d8f2b4c11", Topic: "echo", Attempt: 1}
-	return contender{name, func(payload []byte, done func([]byte, error)) {
+	return contender{name, !cfg.NoTLS, func(payload []byte, done func([]byte, error)) {
 		p.Instance().Start(stream.Request{
 			Handler: "echo", Info: info, Deadline: time.Now().Add(30 * time.Second), Payload: payload,
 		}, func(r stream.Result) {
@@ -217,11 +262,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func startBare(b *testing.B) *grpc.ClientConn {
+func startBare(b *testing.B, tls bool) *grpc.ClientConn {
 	cmd := exec.Command(os.Args[0])
 	c := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: bareHandshake, Plugins: goplugin.PluginSet{"bare": &bare{}}, Cmd: cmd,
-		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: true, Logger: hclog.NewNullLogger(),
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: tls, Logger: hclog.NewNullLogger(),
 		GRPCDialOptions: stream.DialOptions(stream.MaxMessage(0), ""),
 	})
 	b.Cleanup(c.Kill)
@@ -268,9 +313,19 @@ func (*bare) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn)
 	return nil, errors.New("not used")
 }
 
+func bareStreamName(tls bool) string { return "bare stream" + suffix(tls) }
+func unaryName(tls bool) string      { return "unary calls" + suffix(tls) }
+
+func suffix(tls bool) string {
+	if tls {
+		return ""
+	}
+	return ", no TLS"
+}
+
 // bareStream has one goroutine that sends and one that receives, answers being in
 // the order of the requests.
-func bareStream(b *testing.B, conn *grpc.ClientConn) contender {
+func bareStream(b *testing.B, conn *grpc.ClientConn, tls bool) contender {
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := conn.NewStream(ctx, &bareService.Streams[0], "/bench.Bare/Stream")
 	if err != nil {
@@ -291,14 +346,14 @@ func bareStream(b *testing.B, conn *grpc.ClientConn) contender {
 		close(waiting)
 		<-received
 	})
-	return contender{"bare stream", func(payload []byte, done func([]byte, error)) {
+	return contender{bareStreamName(tls), tls, func(payload []byte, done func([]byte, error)) {
 		waiting <- done
 		_ = s.SendMsg(&wrapperspb.BytesValue{Value: payload}) // the receiver gets the error
 	}}
 }
 
-func unary(conn *grpc.ClientConn) contender {
-	return contender{"unary calls", func(payload []byte, done func([]byte, error)) {
+func unary(conn *grpc.ClientConn, tls bool) contender {
+	return contender{unaryName(tls), tls, func(payload []byte, done func([]byte, error)) {
 		go func() {
 			var m wrapperspb.BytesValue
 			err := conn.Invoke(context.Background(), "/bench.Bare/Echo", &wrapperspb.BytesValue{Value: payload}, &m)
