@@ -233,7 +233,7 @@ type Plugins struct {
 	// Verify is "off" (default), or "lock": only what `rrhost plugin trust` has
 	// noted is run.
 	Verify string
-	// Env lists the host's environment variables that plugins get beside PATH,
+	// Env lists the host's environment variables that a plugin.toml may ask for, beside PATH,
 	// HOME, TMPDIR, LANG and TZ.
 	Env []string
 	// StartTimeout bounds the time from start to ready. Default 10 s.

@@ -97,7 +97,13 @@ func lookAtPlugins(cfg config.Config, more func(*server, plugindir.Found, *Found
 			p.Err = plugindir.CheckTrust(f)
 		}
 		if p.Err == nil {
-			_, p.Version, p.Err = plugindir.Identify(f)
+			var digest string
+			if digest, p.Version, p.Err = plugindir.Identify(f); p.Err == nil && cfg.Plugins.Verify == "lock" {
+				note, err := plugindir.ReadNote(cfg.Path(cfg.Plugins.Store), f.Name)
+				if p.Err = err; err == nil && !note.Trusts(digest) {
+					p.Err = supervise.Untrusted(f.Name, digest, note)
+				}
+			}
 		}
 		if p.Err == nil && more != nil {
 			p.Err = more(of[f.Name], f, &p)

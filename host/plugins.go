@@ -141,7 +141,7 @@ func supervision(cfg config.Config, plugin string, store *plugindir.Store) super
 		Name: plugin, Dir: cfg.Path(cfg.Plugins.Dir), Store: store,
 		Strict: cfg.Plugins.Trust == "strict", Locked: cfg.Plugins.Verify == "lock",
 		Process: process.Config{
-			Env: cfg.Plugins.Env, MaxPayload: cfg.Host.MaxPayload, Settings: own.Config,
+			MaxPayload: cfg.Host.MaxPayload, Settings: own.Config,
 			User: own.User, Limits: guard.Limits{Memory: own.Memory, MilliCPUs: own.MilliCPUs, OpenFiles: own.OpenFiles},
 		},
 		Allowed: cfg.Plugins.Env, Instances: own.Instances,

@@ -4,15 +4,22 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"rrhost/cmd/internal/cli"
+	"rrhost/internal/guard"
 )
 
 func main() {
+	// Plugins are started with the host's keys at hand, by run, check and others.
+	if err := guard.Undumpable(); err != nil {
+		fmt.Fprintln(os.Stderr, "rrhost: keep other processes out of this one:", err)
+		os.Exit(cli.ExitError)
+	}
 	ctx, stop := cli.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
