@@ -53,6 +53,7 @@ type Job struct {
 	state   state
 	revoked bool // its claim is being given up: no further try
 	attempt int
+	spared  int // of them, those that ended in a crash which another suspect may have caused
 	plugin  string
 	timer   *time.Timer
 	place   *list.Element // in the lane's waiting or suspects

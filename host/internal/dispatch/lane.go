@@ -36,7 +36,10 @@ type Route struct {
 // After a crash, the requests that were in flight are suspects: each is begun
 // again alone, so that one that kills the plugin takes no other with it. Alone it
 // is until it ends, or for its part of [soloPhase]: slow handlers must not keep
-// everybody else waiting, and a request that kills does so early, as a rule. New
+// everybody else waiting, and a request that kills does so early, as a rule. If
+// the plugin crashes while several suspects run, nobody knows which of them it
+// was: it counts against none, and next time each is alone for twice as long, the
+// one that was begun last first. New
 // requests go to the other instances; where there is none, they wait until all
 // suspects are begun.
 type Lane struct {
@@ -51,6 +54,8 @@ type Lane struct {
 	final    bool          // and waiting would not help
 	alone    *Job          // the suspect that runs alone now
 	solo     time.Duration // how long each of the suspects may
+	tried    int           // suspects that run, alone or not any more
+	doubts   int           // crashes, since there were none, that could be any of several suspects
 	suspects list.List     // of *Job
 	waiting  list.List     // of *Job
 }
@@ -65,14 +70,19 @@ type member struct {
 	running int              // jobs
 	others  int              // of them, not begun as suspects
 	stuck   int              // handlers that run on although their request has ended
+	crashed bool             // it is gone
+	guilty  bool             // and one request alone ran there
+	likely  *Job             // what was alone last is tried first, to know soon
 	drained chan struct{}    // closed when it is not open and no job runs; nil if nobody asked
 }
 
 const (
 	// soloPhase bounds how long new requests wait for suspects.
 	soloPhase = 5 * time.Second
-	// soloMost is how long one suspect is alone at the most.
+	// soloMost is how long one suspect is alone at the most, at first.
 	soloMost = time.Second
+	// soloDoublings is beyond the deadline of any request.
+	soloDoublings = 20
 )
 
 // NewLane makes the lane of a plugin that is not up yet. While most handlers run

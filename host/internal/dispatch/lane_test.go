@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -394,109 +393,6 @@ func TestNoHandler(t *testing.T) {
 	})
 }
 
-// After a crash each suspect runs with nothing beside it, and new requests wait.
-func TestSuspectsRunAlone(t *testing.T) {
-	run(t, func(t *testing.T, l *Lane, g *log) {
-		p := &fake{}
-		l.Up(p, "v1", routes)
-		for _, id := range []string{"a", "b", "c"} {
-			g.start(l, request(id, time.Minute))
-		}
-		p.answer(1, `{}`)
-		p.crash(l, 1)
-		g.start(l, request("new", time.Minute))
-		g.want("b", wire.StatusOK, 1)
-
-		q := &fake{}
-		l.Up(q, "v1", routes)
-		if got := q.ids(); !slices.Equal(got, []string{"a"}) {
-			t.Fatalf("started %v, want the first suspect alone", got)
-		}
-		q.answer(0, `{}`)
-		if got := q.ids(); !slices.Equal(got, []string{"a", "c"}) {
-			t.Fatalf("started %v, want the second suspect alone", got)
-		}
-		q.answer(1, `{}`)
-		if got := q.ids(); !slices.Equal(got, []string{"a", "c", "new"}) {
-			t.Fatalf("started %v, want the new one last", got)
-		}
-		if q.started[1].Info.Attempt != 2 || q.started[2].Info.Attempt != 1 {
-			t.Errorf("attempts %d and %d, want 2 and 1", q.started[1].Info.Attempt, q.started[2].Info.Attempt)
-		}
-		q.answer(2, `{}`)
-		g.want("a", wire.StatusOK, 2)
-		g.want("c", wire.StatusOK, 2)
-		g.want("new", wire.StatusOK, 1)
-	})
-}
-
-func TestPoisonTakesNoNeighbour(t *testing.T) {
-	run(t, func(t *testing.T, l *Lane, g *log) {
-		p := &fake{}
-		l.Up(p, "v1", routes)
-		g.start(l, request("poison", time.Minute))
-		g.start(l, request("neighbour", time.Minute))
-		p.crash(l)
-		q := &fake{}
-		l.Up(q, "v1", routes)
-		q.crash(l) // the poison, alone
-		g.want("poison", wire.StatusPluginCrashed, 2)
-		r := &fake{}
-		l.Up(r, "v1", routes)
-		r.answer(0, `{}`)
-		g.want("neighbour", wire.StatusOK, 2)
-	})
-}
-
-// What no handler has seen is tried again without counting, and is no suspect.
-func TestNotStartedCountsForNothing(t *testing.T) {
-	run(t, func(t *testing.T, l *Lane, g *log) {
-		p := &fake{}
-		l.Up(p, "v1", routes)
-		p.dead = true // it has ended, and the lane does not know yet
-		for _, id := range []string{"a", "b"} {
-			g.start(l, request(id, time.Minute))
-		}
-		l.Down(p, "killed")
-		q := &fake{}
-		l.Up(q, "v1", routes)
-		if got := q.ids(); !slices.Equal(got, []string{"a", "b"}) {
-			t.Fatalf("started %v, want both at once", got)
-		}
-		q.answer(0, `{}`)
-		q.answer(1, `{}`)
-		g.want("a", wire.StatusOK, 1)
-		g.want("b", wire.StatusOK, 1)
-	})
-}
-
-// A slow suspect keeps others waiting for its part of the solo phase only.
-func TestSlowSuspectsDoNotKeepOthersWaiting(t *testing.T) {
-	run(t, func(t *testing.T, l *Lane, g *log) {
-		p := &fake{}
-		l.Up(p, "v1", routes)
-		const n = 20
-		for i := range n {
-			g.start(l, request(fmt.Sprint(i), time.Minute))
-		}
-		p.crash(l)
-		g.start(l, request("new", time.Minute))
-		q := &fake{}
-		l.Up(q, "v1", routes)
-		for i := range n {
-			synctest.Wait()
-			if got := len(q.ids()); got != i+1 {
-				t.Fatalf("%d are begun after %d parts of the solo phase", got, i)
-			}
-			time.Sleep(soloPhase / n)
-		}
-		synctest.Wait()
-		if ids := q.ids(); ids[len(ids)-1] != "new" {
-			t.Errorf("begun %v, want the new one last", ids)
-		}
-	})
-}
-
 // Handlers that do not heed their context count against the bound.
 func TestStuckHandlersAreBounded(t *testing.T) {
 	run(t, func(t *testing.T, l *Lane, g *log) {
@@ -520,24 +416,6 @@ func TestStuckHandlersAreBounded(t *testing.T) {
 		p.answer(0, `{}`)
 		p.answer(2, `{}`)
 		g.want("d", wire.StatusOK, 1)
-	})
-}
-
-// A suspect that does not heed its context does not hold up the others for ever.
-func TestSuspectPastItsDeadlineLetsTheNextRun(t *testing.T) {
-	run(t, func(t *testing.T, l *Lane, g *log) {
-		p := &fake{}
-		l.Up(p, "v1", routes)
-		g.start(l, request("slow", time.Second))
-		g.start(l, request("next", time.Minute))
-		p.crash(l)
-		q := &fake{}
-		l.Up(q, "v1", routes)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		g.want("slow", wire.StatusDeadlineExceeded, 2)
-		q.answer(1, `{}`)
-		g.want("next", wire.StatusOK, 2)
 	})
 }
 

@@ -35,11 +35,8 @@ func (s steps) run() {
 func (t *try) result(r stream.Result) {
 	j, l := t.job, t.job.lane
 	l.mu.Lock()
-	if r.Crashed && t.at.open { // nothing more is sent there
-		l.remove(t.at)
-		if len(l.members) == 0 {
-			l.cause = "it has crashed"
-		}
+	if r.Crashed {
+		l.crashed(t.at)
 	}
 	if j.state == ended || j.current != t {
 		t.at.stuck--
@@ -62,15 +59,18 @@ func (t *try) result(r stream.Result) {
 
 // conclude decides what a result means for j: an outcome, or another try.
 func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
+	at := j.current.at
 	if r.NotStarted {
 		j.attempt--
+	} else if r.Crashed && j.suspect && !at.guilty {
+		j.spared++
 	}
 	switch o = j.outcome(); {
 	case !r.Crashed:
 		o.take(r)
 	case j.revoked:
 		o.Dropped = true
-	case !r.NotStarted && j.attempt >= j.req.MaxAttempts:
+	case !r.NotStarted && j.attempt-j.spared >= j.req.MaxAttempts:
 		o.fail(wire.StatusPluginCrashed, fmt.Sprintf("plugin %s crashed %d times while it handled this request", l.name, j.attempt))
 	case l.final: // there is nothing to try it at
 		o.fail(wire.StatusPluginUnavailable, l.why())
@@ -80,6 +80,9 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 			l.queue(j, &l.waiting)
 		} else {
 			l.queue(j, &l.suspects)
+			if j == at.likely {
+				l.suspects.MoveToFront(j.place)
+			}
 		}
 		return o, false
 	}
@@ -89,6 +92,28 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 }
 
 // The rest is called with l.mu held.
+
+// crashed takes m away at the first of its results that says so: nothing more is
+// sent there. What runs then tells whether one request is to blame.
+func (l *Lane) crashed(m *member) {
+	if m.crashed {
+		return
+	}
+	m.crashed = true
+	m.guilty = m.running == 1 && m.stuck == 0
+	if l.alone != nil && l.alone.current.at == m {
+		m.likely = l.alone
+	}
+	if m.running > m.others && !m.guilty {
+		l.doubts++
+	}
+	if m.open {
+		l.remove(m)
+		if len(l.members) == 0 {
+			l.cause = "it has crashed"
+		}
+	}
+}
 
 func (l *Lane) find(i Instance) *member {
 	for _, m := range l.members {
@@ -150,7 +175,7 @@ func (l *Lane) isolated() *member {
 	m := l.pick()
 	if m != nil {
 		m.solo = true
-		l.solo = min(soloPhase/time.Duration(max(1, l.suspects.Len())), soloMost)
+		l.solo = min(soloPhase/time.Duration(max(1, l.suspects.Len())), soloMost) << min(l.doubts, soloDoublings)
 	}
 	return m
 }
@@ -174,6 +199,9 @@ func (l *Lane) next() steps {
 	if l.suspects.Len() == 0 && l.alone == nil {
 		for _, m := range l.members {
 			m.solo = false
+		}
+		if l.tried == 0 {
+			l.doubts = 0
 		}
 	}
 	for l.waiting.Len() > 0 {
@@ -218,7 +246,9 @@ func (l *Lane) begin(j *Job, m *member) (s step, ok bool) {
 	j.state, j.current, j.suspect = running, t, m.solo
 	j.attempt++
 	m.running++
-	if !j.suspect {
+	if j.suspect {
+		l.tried++
+	} else {
 		m.others++
 	}
 	l.arm(j)
@@ -263,7 +293,9 @@ func (l *Lane) halt(j *Job) {
 	}
 	m := j.current.at
 	m.running--
-	if !j.suspect {
+	if j.suspect {
+		l.tried--
+	} else {
 		m.others--
 	}
 	m.drainedNow()
