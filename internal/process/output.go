@@ -131,7 +131,8 @@ func fieldKey(k string) string {
 	return k
 }
 
-// fieldValue turns decoded JSON into something that a log shows as one value.
+// fieldValue turns decoded JSON into something that a log shows as one value, on
+// the record's line.
 func fieldValue(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -139,14 +140,16 @@ func fieldValue(v any) any {
 			return n
 		}
 		return v.String()
-	case string, bool, nil:
+	case string:
+		return printable(v)
+	case bool, nil:
 		return v
 	}
 	text, err := json.Marshal(v)
 	if err != nil {
 		return "?"
 	}
-	return string(text)
+	return printable(string(text))
 }
 
 // text logs a line that is no record. A Go program that dies prints what it

@@ -30,6 +30,7 @@ func TestLogLines(t *testing.T) {
 		{"message of no kind", `{"@level":"info","@message":42}`, `[INFO]  {"@level":"info","@message":42}: pid=7 plugin=p version=v stream=stderr`},
 		{"our keys", `{"@message":"m","plugin":"other","pid":1,"a b=c":"x"}`, `[INFO]  m: pid=7 plugin=p version=v a_b_c=x plugin_pid=1 plugin_plugin=other`},
 		{"forged line", `{"@message":"m\n[ERROR] forged"}`, `[INFO]  m\n[ERROR] forged: pid=7 plugin=p version=v`},
+		{"forged line in a field", `{"@message":"m","k":"a\n[ERROR] forged\u001b[2J","n":["\u007f\u0085"]}`, `[INFO]  m: pid=7 plugin=p version=v k="a\n[ERROR] forged\x1b[2J" n="[\"\x7f\u0085\"]"`},
 		{"formats", `{"@message":"%s %d %!","k":"%v"}`, `[INFO]  %s %d %!: pid=7 plugin=p version=v k="%v"`},
 		{"nested", `{"@message":"m","k":{"a":[1,null]},"n":null,"t":true,"f":1.50}`, `[INFO]  m: pid=7 plugin=p version=v f=1.50 k="{\"a\":[1,null]}" n=<nil> t=true`},
 		{"terminal", "a\x1b[31mred\xff", `[INFO]  a\x1b[31mred\xff: pid=7 plugin=p version=v stream=stderr`},
@@ -86,10 +87,10 @@ func FuzzOutput(f *testing.F) {
 			if rec["plugin"] != "p" || rec["version"] != "v" || rec["pid"] != 7.0 {
 				t.Fatalf("a line that is not the plugin's: %s", line)
 			}
-			message, _ := rec["@message"].(string)
-			for _, r := range message {
-				if r != '\t' && !unicode.IsPrint(r) || !utf8.ValidString(message) {
-					t.Fatalf("message %q has what doesn't print", message)
+			for key, v := range rec {
+				text, _ := v.(string)
+				if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
+					t.Fatalf("%s is %q, which has what doesn't print", key, text)
 				}
 			}
 		}
