@@ -1,5 +1,5 @@
-// Package process is one life of a plugin's process: start, handshake,
-// Describe, Configure, the stream, and the end. It owns the process, its group,
+// Package process is one life of a plugin's process: start, handshake, health,
+// Describe, Configure, health, the stream, and the end. It owns the process, its group,
 // its pipes and its sockets; package supervise decides when to live again.
 package process
 

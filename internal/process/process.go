@@ -179,8 +179,8 @@ func (p *Process) introduce(ctx context.Context) error {
 	return p.open(ctx)
 }
 
-// open takes the plugin at the connection's other end through Describe and
-// Configure to an open stream.
+// open takes the plugin at the connection's other end through health, Describe,
+// Configure and health again to an open stream.
 func (p *Process) open(ctx context.Context) error {
 	if err := p.Check(ctx); err != nil {
 		return err
@@ -200,6 +200,10 @@ func (p *Process) open(ctx context.Context) error {
 		}
 	}
 	if err := p.configure(ctx, api); err != nil {
+		return err
+	}
+	// Its settings may have made it unfit.
+	if err := p.Check(ctx); err != nil {
 		return err
 	}
 	// The stream lives longer than the start.

@@ -28,6 +28,7 @@ func TestRawPlugins(t *testing.T) {
 		{mode: "describe-many", start: "it has 200001 handlers, and 1000 are the most", hopeless: true},
 		{mode: "describe-error", start: `describe: rpc error: code = InvalidArgument desc = a\n[ERROR] forged\x1b[2J`},
 		{mode: "configure-error", start: "configure"},
+		{mode: "configure-sick", start: "health check: it says NOT_SERVING"},
 		{mode: "handle-garbage", crashes: true},
 		{mode: "handle-huge", crashes: true},
 		{mode: "handle-others", crashes: true},

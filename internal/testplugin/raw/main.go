@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -33,6 +34,7 @@ import (
 //	describe-schema    a request schema that cannot be used
 //	describe-error     an error with control characters
 //	configure-error    an error of a megabyte
+//	configure-sick     it serves until it has its settings
 //	handle-garbage     no message
 //	handle-huge        a result above all limits
 //	handle-others      results of numbers that nobody has, without end
@@ -88,6 +90,9 @@ func noise(l net.Listener, mode string) error {
 
 var garbage = []byte{0xff, 0xff, 0xff, 0x07, 0x0a, 0xff}
 
+// configured tells whether the plugin has its settings.
+var configured atomic.Bool
+
 const forged = "a\n[ERROR] forged\x1b[2J\xff"
 
 func answer(mode, method string, s grpc.ServerStream) error {
@@ -101,7 +106,11 @@ func answer(mode, method string, s grpc.ServerStream) error {
 	}
 	switch method {
 	case "Check":
-		return send(s, &grpc_health_v1.HealthCheckResponse{Status: grpc_health_v1.HealthCheckResponse_SERVING})
+		state := grpc_health_v1.HealthCheckResponse_SERVING
+		if mode == "configure-sick" && configured.Load() {
+			state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
+		}
+		return send(s, &grpc_health_v1.HealthCheckResponse{Status: state})
 	case "Describe":
 		d := &proto.DescribeResponse{Name: "raw", Handlers: []*proto.HandlerInfo{{Name: "echo"}}}
 		if mode == "describe-schema" {
@@ -112,6 +121,7 @@ func answer(mode, method string, s grpc.ServerStream) error {
 		}
 		return send(s, d)
 	case "Configure":
+		configured.Store(true)
 		return send(s, &proto.ConfigureResponse{})
 	case "StreamStdio":
 		for text := make([]byte, 1<<20); mode == "stdio-endless"; {
