@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rrhost/internal/plugindir"
@@ -214,9 +215,26 @@ func (p *Plugin) refuse(err error) {
 	p.set(func(s *State) { s.Refused = err })
 }
 
+// reject says that nothing runs here, or will before something changes. What
+// drains is finished first, and the state says so until it is.
 func (p *Plugin) reject(err error) {
-	p.transition(func(s *State) { s.State, s.PID, s.LastError = StateRejected, 0, err })
+	p.transition(func(s *State) {
+		s.State, s.PID, s.LastError = StateRejected, 0, err
+		if len(p.retiring) > 0 {
+			s.State = StateDraining
+		}
+	})
 	p.cfg.Traffic.Reject(err)
+}
+
+// forget drops the generations that have ended.
+func (p *Plugin) forget() {
+	p.transition(func(s *State) {
+		p.retiring = slices.DeleteFunc(p.retiring, (*generation).over)
+		if p.live == nil && len(p.retiring) == 0 && s.State == StateDraining {
+			s.State = StateRejected
+		}
+	})
 }
 
 // remove lets what runs finish, and runs nothing any more.
@@ -225,7 +243,7 @@ func (p *Plugin) remove(err error) {
 		p.cfg.Logger.Warn("plugin was removed", "plugin", p.cfg.Name)
 		p.set(func(s *State) {
 			p.live = nil
-			*s = State{Name: s.Name, State: s.State, Since: s.Since, Restarts: s.Restarts}
+			*s = State{Name: s.Name, State: StateDraining, Since: time.Now(), Restarts: s.Restarts}
 		})
 		p.retire(old)
 	}

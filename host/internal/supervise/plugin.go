@@ -225,7 +225,7 @@ func (p *Plugin) Run(ctx context.Context) {
 			// A plugin of many files costs a fiftieth of a processor at most.
 			tick.Reset(max(p.time.look, 50*took))
 		}
-		p.set(func(*State) { p.retiring = slices.DeleteFunc(p.retiring, (*generation).over) })
+		p.forget()
 	}
 }
 

@@ -302,6 +302,9 @@ func TestInstalledAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	next(t, "rejected", w.rejected)
+	if s := w.State(); len(running) == 0 && (s.State != StateDraining || !errors.Is(s.LastError, plugindir.ErrAbsent) || len(s.Instances) != 1) {
+		t.Errorf("while it runs: %+v", s)
+	}
 	if o := next(t, "answer", running); o.Status != wire.StatusOK {
 		t.Errorf("what ran: %+v", o)
 	}
@@ -311,6 +314,12 @@ func TestInstalledAndRemoved(t *testing.T) {
 	if o := next(t, "answer", w.request(`{}`)); o.Status != wire.StatusPluginUnavailable {
 		t.Errorf("after: %+v", o)
 	}
+	until(t, "it shows as rejected", func() bool { return w.State().State == StateRejected })
+	w.mu.Lock()
+	if states := w.states[len(w.states)-3:]; !slices.Equal(states, []string{"ready>draining", "draining>stopped", "draining>rejected"}) {
+		t.Errorf("states %v", w.states)
+	}
+	w.mu.Unlock()
 	w.install(t, "2")
 	next(t, "up", w.up)
 }
