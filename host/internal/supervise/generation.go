@@ -240,24 +240,23 @@ func (s *seat) run(ctx context.Context, proc *process.Process) {
 }
 
 // failed takes note of an end. It tells whether the plugin is held: it has failed
-// too often by itself, and not by a request.
+// too often by itself. A life that stood, or that a request ended, is excused, and
+// what was before it is forgiven.
 func (p *Plugin) failed(excused bool) (held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	instances := 0
+	if excused {
+		p.failures, p.state.Held = nil, false
+		return false
+	}
+	instances := 1
 	if p.live != nil {
 		instances = len(p.live.seats)
 	}
 	now := time.Now()
-	if !excused {
-		p.failures = append(p.failures, now)
-	}
-	p.failures = slices.DeleteFunc(p.failures, func(t time.Time) bool { return now.Sub(t) > p.time.holdWithin })
-	if len(p.failures) >= p.time.holdAfter*max(1, instances) {
+	p.failures = slices.DeleteFunc(append(p.failures, now), func(t time.Time) bool { return now.Sub(t) > p.time.holdWithin })
+	if len(p.failures) >= p.time.holdAfter*instances {
 		p.state.Held = true
-	}
-	if excused {
-		p.state.Held = false
 	}
 	return p.state.Held
 }
@@ -327,7 +326,7 @@ func (s *seat) watch(ctx context.Context, proc *process.Process) error {
 		case <-ctx.Done():
 			return nil
 		case <-settled.C:
-			s.plugin.failed(true) // it stands: what was before is forgiven
+			s.plugin.failed(true) // it stands
 			continue
 		case <-tick.C:
 		}

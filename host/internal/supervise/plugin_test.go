@@ -443,6 +443,22 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// A life that stood, or that a request ended, is a new start for the hold as it
+// is for the waits.
+func TestHoldStartsAgain(t *testing.T) {
+	p := New(Config{})
+	for round := range 2 {
+		for n := range p.time.holdAfter {
+			if held, want := p.failed(false), n == p.time.holdAfter-1; held != want {
+				t.Errorf("round %d, failure %d: held %v", round, n, held)
+			}
+		}
+		if p.failed(true) || p.State().Held {
+			t.Errorf("round %d: held, after a life that stood", round)
+		}
+	}
+}
+
 func TestLocked(t *testing.T) {
 	w := prepared(t, Config{Locked: true}, quick())
 	w.install(t, "1")
