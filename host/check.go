@@ -19,7 +19,7 @@ import (
 // A FoundPlugin is a plugin in the plugin directory.
 type FoundPlugin struct {
 	Name     string
-	Path     string // of the file or folder, relative to the configuration's folder
+	Path     string // of the file or folder, absolute and no link; empty if there is none
 	Version  string
 	Handlers []string // known once it was started
 	Err      error    // why it cannot be run, and what to do; nil if it can
@@ -86,13 +86,7 @@ func lookAtPlugins(cfg config.Config, more func(*server, plugindir.Found, *Found
 	}
 	var list []FoundPlugin
 	for _, f := range found {
-		p := FoundPlugin{Name: f.Name, Err: f.Err}
-		if f.Root != "" {
-			p.Path = f.Root
-			if rel, err := filepath.Rel(cfg.Path("."), f.Root); err == nil {
-				p.Path = rel
-			}
-		}
+		p := FoundPlugin{Name: f.Name, Path: f.Root, Err: f.Err}
 		if f.Err == nil && cfg.Plugins.Trust == "strict" {
 			p.Err = plugindir.CheckTrust(f)
 		}
