@@ -216,10 +216,7 @@ func (h *Host) routes(s *server, infos []stream.HandlerInfo) map[string]dispatch
 	schemas := make(map[string]*schema.Schema)
 	for _, info := range infos {
 		have = append(have, info.Name)
-		if info.ChecksPayload || info.RequestSchema == nil {
-			continue
-		}
-		compiled, err := schema.Compile(info.RequestSchema)
+		compiled, err := schema.OfRequests(info.RequestSchema, info.ChecksPayload)
 		if err != nil {
 			h.logger.Error("requests are not checked against the handler's schema, which cannot be used", "plugin", s.name, "handler", info.Name, "error", err)
 			continue

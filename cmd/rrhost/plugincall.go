@@ -145,16 +145,16 @@ const (
 // As there, a schema that cannot be used is told, and the request served.
 func request(ctx context.Context, p *process.Process, logger hclog.Logger, id, name string, payload []byte, timeout time.Duration) (stream.Result, error) {
 	for _, h := range p.Instance().About().Handlers {
-		if h.Name != name || h.ChecksPayload || h.RequestSchema == nil {
+		if h.Name != name {
 			continue
 		}
-		s, err := schema.Compile(h.RequestSchema)
+		s, err := schema.OfRequests(h.RequestSchema, h.ChecksPayload)
 		if err != nil {
 			logger.Warn("the request is not checked against the handler's schema, which cannot be used", "handler", name, "error", err)
 			continue
 		}
-		if wrong := s.Check(payload); len(wrong) > 0 {
-			return stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}}, nil
+		if refusal := s.Refusal(payload); refusal != nil {
+			return stream.Result{Result: handler.Result{Err: refusal}}, nil
 		}
 	}
 	results := make(chan stream.Result, 1)

@@ -193,15 +193,15 @@ func typed(ctx context.Context, s *suite) error {
 // leaves that to the host.
 func (s *suite) checked(ctx context.Context, l *life, name string, payload []byte) (stream.Result, error) {
 	for _, h := range l.Instance().About().Handlers {
-		if h.Name != name || h.ChecksPayload || h.RequestSchema == nil {
+		if h.Name != name {
 			continue
 		}
-		compiled, err := schema.Compile(h.RequestSchema)
+		compiled, err := schema.OfRequests(h.RequestSchema, h.ChecksPayload)
 		if err != nil {
 			return stream.Result{}, fmt.Errorf("the request schema of %s: %w", name, err)
 		}
-		if wrong := compiled.Check(payload); len(wrong) > 0 {
-			return stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}}, nil
+		if refusal := compiled.Refusal(payload); refusal != nil {
+			return stream.Result{Result: handler.Result{Err: refusal}}, nil
 		}
 	}
 	return l.ask(ctx, name, payload)

@@ -29,18 +29,18 @@ var allowed = map[string][]string{
 	"internal/guard":       {},
 	"internal/process":     {"internal/attach", "internal/guard", "internal/handler", "internal/stream", "plugin/proto"},
 	"internal/control":     {},
-	"internal/schema":      {},
+	"internal/schema":      {"internal/handler"},
 	"internal/plugindir":   {"internal/stream"},
 	"internal/devloop":     {"internal/plugindir"},
 	"internal/conformance": {"internal/handler", "internal/process", "internal/schema", "internal/stream", "plugin/proto"},
 	"plugin":               {"internal/attach", "internal/handler", "internal/process", "internal/stream", "plugin/proto"},
 	"plugin/conformance":   {"plugin"},
-	"plugin/plugintest":    {"internal/handler", "internal/process", "internal/stream", "plugin", "plugin/proto"},
+	"plugin/plugintest":    {"internal/handler", "internal/process", "internal/schema", "internal/stream", "plugin", "plugin/proto"},
 	"rrhost":               {}, // the module's root, which embeds the SDKs
 	"internal/scaffold":    {"rrhost"},
 
 	"client":            {"config", "internal/discovery", "internal/envelope", "internal/kafka", "internal/wire"},
-	"client/clienttest": {"client", "config", "internal/discovery", "internal/handler", "internal/wire"},
+	"client/clienttest": {"client", "config", "internal/discovery", "internal/handler", "internal/schema", "internal/wire"},
 
 	"audit/internal/trail":     {"internal/envelope", "internal/wire"},
 	"audit/internal/sqlite":    {"audit/internal/trail"},

@@ -85,8 +85,8 @@ func (t *try) send(req stream.Request) {
 	// goroutines.
 	t.job.lane.checks.Go(func() {
 		if t.number.Load() != cancelled {
-			if wrong := t.schema.Check(req.Payload); len(wrong) > 0 {
-				t.result(stream.Result{Result: handler.Result{Err: handler.Misfit(wrong[0].String())}})
+			if refusal := t.schema.Refusal(req.Payload); refusal != nil {
+				t.result(stream.Result{Result: handler.Result{Err: refusal}})
 				return
 			}
 		}
