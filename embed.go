@@ -12,7 +12,7 @@ import "embed"
 //
 //go:embed LICENSE go.mod go.sum
 //go:embed plugin/*.go plugin/plugintest/*.go plugin/proto/*.go plugin/proto/handler.proto
-//go:embed internal/attach/*.go internal/guard/*.go internal/handler/*.go internal/process/*.go internal/stream/*.go
+//go:embed internal/attach/*.go internal/guard/*.go internal/handler/*.go internal/process/*.go internal/schema/*.go internal/stream/*.go
 //go:embed sdk/python/LICENSE sdk/python/README.md sdk/python/pyproject.toml
 //go:embed sdk/python/rrhost/*.py sdk/python/rrhost/py.typed sdk/python/rrhost/proto/*.py sdk/python/rrhost/proto/*.pyi
 //go:embed sdk/typescript/LICENSE sdk/typescript/README.md sdk/typescript/package.json

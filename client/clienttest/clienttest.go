@@ -15,6 +15,7 @@ import (
 	"rrhost/config"
 	"rrhost/internal/discovery"
 	"rrhost/internal/handler"
+	"rrhost/internal/schema"
 	"rrhost/internal/wire"
 )
 
@@ -22,22 +23,33 @@ import (
 // call to another topic is rejected with no_handler: there is no host that
 // could be silent. The caller closes it.
 //
-// It panics when two handlers have the same name.
+// It panics when two handlers have the same name, or one has a request schema
+// that a host cannot use.
 func New(handlers ...handler.Handler) *client.Client {
-	t := &transport{handlers: make(map[string]handler.Handler, len(handlers))}
+	t := &transport{handlers: make(map[string]served, len(handlers))}
 	for _, h := range handlers {
 		if _, ok := t.handlers[h.Name()]; ok {
 			panic(fmt.Sprintf("clienttest: two handlers are named %q", h.Name()))
 		}
-		t.handlers[h.Name()] = h
+		s, err := schema.OfRequests(h.RequestSchema(), h.ChecksPayload())
+		if err != nil {
+			panic(fmt.Sprintf("clienttest: the request schema of %q cannot be used: %v", h.Name(), err))
+		}
+		t.handlers[h.Name()] = served{h, s}
 	}
 	t.ctx, t.end = context.WithCancelCause(context.Background())
 	return client.New(t)
 }
 
+// served is a handler with what the host holds requests against before it.
+type served struct {
+	handler.Handler
+	schema *schema.Schema // nil: nothing
+}
+
 // transport is the way to handlers in this process.
 type transport struct {
-	handlers map[string]handler.Handler
+	handlers map[string]served
 	ctx      context.Context // ends with Close
 	end      context.CancelCauseFunc
 
@@ -106,10 +118,13 @@ func (t *transport) run(ctx context.Context, id, topic, traceparent, tracestate 
 	if !ok {
 		return noHandler(id, topic)
 	}
-	res := h.Run(ctx, handler.Info{
-		RequestID: id, Topic: topic, Handler: h.Name(), Attempt: 1,
-		Traceparent: traceparent, Tracestate: tracestate,
-	}, nil, payload, config.DefaultMaxPayload)
+	res := handler.Result{Err: h.schema.Refusal(payload)}
+	if res.Err == nil {
+		res = h.Run(ctx, handler.Info{
+			RequestID: id, Topic: topic, Handler: h.Name(), Attempt: 1,
+			Traceparent: traceparent, Tracestate: tracestate,
+		}, nil, payload, config.DefaultMaxPayload)
+	}
 	var reply *client.Reply
 	if res.Err != nil {
 		reply = failure(id, topic, wire.Status(res.Err.Status), wire.ErrorBody{

@@ -101,6 +101,19 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestOwnSchema: what a host refuses of a request, a test sees refused.
+func TestOwnSchema(t *testing.T) {
+	c := clienttest.New(plugin.Handle("calculate", add).WithRequestSchema(`{"properties":{"a":{"minimum":1}}}`))
+	defer c.Close()
+	if got, err := client.Call[total](t.Context(), c, "calculate", sum{1, 2}); err != nil || got.Result != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_, err := client.Call[total](t.Context(), c, "calculate", sum{0, 2})
+	if got := client.StatusOf(err); got != client.StatusInvalidPayload || !strings.Contains(err.Error(), `field "a" is below 1`) {
+		t.Errorf("%v, want invalid_payload naming a", err)
+	}
+}
+
 func TestTimeoutAndCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stopped := make(chan error, 2)
@@ -155,13 +168,20 @@ func TestClose(t *testing.T) {
 	}
 }
 
-func TestNewRefusesTwins(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("two handlers of one name were taken")
-		}
-	}()
-	clienttest.New(plugin.Handle("calculate", add), plugin.Handle("calculate", add))
+func TestNewRefuses(t *testing.T) {
+	for want, handlers := range map[string][]plugin.Handler{
+		`two handlers are named "calculate"`:                         {plugin.Handle("calculate", add), plugin.Handle("calculate", add)},
+		`the request schema of "calculate" cannot be used: schema: `: {plugin.Handle("calculate", add).WithRequestSchema(`{"type":5}`)},
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, want) {
+					t.Errorf("panic %s, want %s", text, want)
+				}
+			}()
+			clienttest.New(handlers...).Close()
+		}()
+	}
 }
 
 func TestPingOfNoHandler(t *testing.T) {

@@ -22,7 +22,7 @@ var golang = Language{
 // goPackages are those of this module that a plugin and its tests are built
 // from: plugin/plugintest and what it imports.
 var goPackages = []string{
-	"internal/attach", "internal/guard", "internal/handler", "internal/process", "internal/stream",
+	"internal/attach", "internal/guard", "internal/handler", "internal/process", "internal/schema", "internal/stream",
 	"plugin", "plugin/plugintest", "plugin/proto",
 }
 
@@ -38,6 +38,7 @@ var goModules = []string{
 	"github.com/mattn/go-colorable",
 	"github.com/mattn/go-isatty",
 	"github.com/oklog/run",
+	"github.com/santhosh-tekuri/jsonschema/v6",
 	"golang.org/x/net",
 	"golang.org/x/sys",
 	"golang.org/x/text",

@@ -26,6 +26,7 @@ import (
 
 	"rrhost/internal/handler"
 	"rrhost/internal/process"
+	"rrhost/internal/schema"
 	"rrhost/internal/stream"
 	"rrhost/plugin"
 )
@@ -40,6 +41,7 @@ type Error = handler.Error
 // A Plugin is what runs for the time of a test.
 type Plugin struct {
 	instance *stream.Instance
+	schemas  map[string]*schema.Schema // by handler; nil where the host checks nothing
 	pid      int
 	logs     *logBuffer
 }
@@ -64,7 +66,7 @@ func WithMaxPayload(bytes int) Option {
 
 // Start starts the plugin at path: an executable, or the folder of a Go program,
 // which is built first. The plugin is stopped when the test ends; a plugin that
-// does not start fails the test.
+// does not start, or has a request schema that a host cannot use, fails the test.
 func Start(t testing.TB, path string, opts ...Option) *Plugin {
 	t.Helper()
 	p, err := start(t, path, opts)
@@ -74,8 +76,8 @@ func Start(t testing.TB, path string, opts ...Option) *Plugin {
 	return p
 }
 
-// StartError is for a plugin that should not start: it returns why, and fails
-// the test if the plugin did start.
+// StartError is for a plugin that [Start] should fail on: it returns why, and
+// fails the test if the plugin did start.
 func StartError(t testing.TB, path string, opts ...Option) error {
 	t.Helper()
 	_, err := start(t, path, opts)
@@ -115,8 +117,19 @@ func start(t testing.TB, path string, opts []Option) (*Plugin, error) {
 		defer cancel()
 		_ = proc.Stop(ctx) // that it crashed is for the test to notice
 	})
-	p.instance, p.pid = proc.Instance(), proc.PID()
-	return p, nil
+	p.pid = proc.PID()
+	return p, p.ask(proc.Instance())
+}
+
+// ask makes p ask the handlers of on.
+func (p *Plugin) ask(on *stream.Instance) (err error) {
+	p.instance, p.schemas = on, make(map[string]*schema.Schema)
+	for _, h := range on.About().Handlers {
+		if p.schemas[h.Name], err = schema.OfRequests(h.RequestSchema, h.ChecksPayload); err != nil {
+			return fmt.Errorf("the request schema of %q cannot be used: %w", h.Name, err)
+		}
+	}
+	return nil
 }
 
 // Build builds the Go program in folder and returns the executable, which has
@@ -194,8 +207,12 @@ func Call[Resp, Req any](ctx context.Context, p *Plugin, handlerName string, req
 	return resp, nil
 }
 
-// Do sends bytes to a handler and returns its response's.
+// Do sends bytes to a handler and returns its response's. As with a host, what
+// does not fit a schema of the author's own does not get to the handler.
 func (p *Plugin) Do(ctx context.Context, handlerName string, payload []byte) ([]byte, error) {
+	if refusal := p.schemas[handlerName].Refusal(payload); refusal != nil {
+		return nil, refusal
+	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(defaultTimeout)

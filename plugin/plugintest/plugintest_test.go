@@ -14,7 +14,29 @@ import (
 	"rrhost/plugin/plugintest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// ownSchema is the variable that makes this program a plugin, whose handler has
+// the variable's value as its schema.
+const ownSchema = "PLUGINTEST_SCHEMA"
+
+func TestMain(m *testing.M) {
+	if schema, ok := os.LookupEnv(ownSchema); ok {
+		plugin.Serve(divide(schema))
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+type quotient struct {
+	A int `json:"a"`
+	B int `json:"b"`
+}
+
+// divide is a handler that has not thought of zero, since its schema forbids it.
+func divide(schema string) plugin.Handler {
+	return plugin.Handle("divide", func(_ context.Context, in quotient) (int, error) {
+		return in.A / in.B, nil
+	}).WithRequestSchema(schema)
+}
 
 type question struct {
 	Do string `json:"do"`
@@ -105,6 +127,48 @@ func TestServeEndsContexts(t *testing.T) {
 	case <-ended:
 	default:
 		t.Error("a handler outlives its test")
+	}
+}
+
+// TestOwnSchema: what a host refuses of a request, a test sees refused.
+func TestOwnSchema(t *testing.T) {
+	const schema = `{"type":"object","properties":{"b":{"exclusiveMinimum":0}},"required":["b"]}`
+	t.Setenv(ownSchema, schema)
+	for name, p := range map[string]*plugintest.Plugin{
+		"Serve": plugintest.Serve(t, divide(schema)),
+		"Start": plugintest.Start(t, os.Args[0], plugintest.WithEnv(ownSchema)),
+	} {
+		if got, err := plugintest.Call[int](t.Context(), p, "divide", map[string]int{"a": 6, "b": 2}); err != nil || got != 3 {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+		for payload, want := range map[string]string{
+			`{"b":0}`: `field "b" is not above 0`,
+			`{}`:      `the payload lacks "b"`,
+			`{`:       "the payload is not JSON",
+		} {
+			_, err := p.Do(t.Context(), "divide", []byte(payload))
+			var fault *plugintest.Error
+			if !errors.As(err, &fault) || fault.Status != "invalid_payload" || !strings.Contains(fault.Message, want) {
+				t.Errorf("%s: %s: %v, want invalid_payload: %s", name, payload, err, want)
+			}
+		}
+	}
+}
+
+// TestUnusableSchema: a schema that a host could not use fails the test.
+func TestUnusableSchema(t *testing.T) {
+	const schema, want = `{"type":5}`, `the request schema of "divide" cannot be used: schema: "type" fits none of the forms that are allowed`
+	failed := &failing{TB: t}
+	func() {
+		defer func() { _ = recover() }()
+		plugintest.Serve(failed, divide(schema))
+	}()
+	if !strings.Contains(failed.why, want) {
+		t.Errorf("Serve: %q, want %s", failed.why, want)
+	}
+	t.Setenv(ownSchema, schema)
+	if err := plugintest.StartError(t, os.Args[0], plugintest.WithEnv(ownSchema)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Start: %v, want %s", err, want)
 	}
 }
 

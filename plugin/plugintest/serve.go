@@ -26,8 +26,9 @@ const maxPayload = 1_000_000
 // handler that ends its process ends the test.
 //
 // Settings are not handed over, nor [plugin.OnConfigure]'s function called: that
-// takes [Start]. Handlers that cannot be served fail the test. What runs at the
-// end of the test has its context ended, and is waited for.
+// takes [Start]. Handlers that cannot be served, or have a request schema that a host
+// cannot use, fail the test. What runs at the end of the test has its context
+// ended, and is waited for.
 func Serve(t testing.TB, handlers ...plugin.Handler) *Plugin {
 	t.Helper()
 	p := &Plugin{logs: new(logBuffer), pid: os.Getpid()}
@@ -44,7 +45,9 @@ func Serve(t testing.TB, handlers ...plugin.Handler) *Plugin {
 			Name: h.Name(), RequestSchema: h.RequestSchema(), ResponseSchema: h.ResponseSchema(), ChecksPayload: h.ChecksPayload(),
 		})
 	}
-	p.instance = stream.NewInstance(about, maxPayload)
+	if err := p.ask(stream.NewInstance(about, maxPayload)); err != nil {
+		t.Fatalf("serve handlers: %v", err)
+	}
 
 	token := stream.NewToken()
 	listener := bufconn.Listen(64 << 10)
