@@ -111,11 +111,12 @@ func requirements(mod []byte) (a goAbout, err error) {
 	return a, nil
 }
 
-// checksums are the lines of a go.sum about goModules.
+// checksums are the lines of a go.sum about goModules, and about the go.mod of
+// all: tools read those of more modules than a program is built from.
 func checksums(sums []byte) []byte {
 	var lines []byte
 	for line := range strings.Lines(string(sums)) {
-		if module, _, _ := strings.Cut(line, " "); slices.Contains(goModules, module) {
+		if module, _, _ := strings.Cut(line, " "); slices.Contains(goModules, module) || strings.Contains(line, "/go.mod ") {
 			lines = append(lines, line...)
 		}
 	}

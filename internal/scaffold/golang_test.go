@@ -89,6 +89,11 @@ func TestGoPlugin(t *testing.T) {
 	} else { // its own tests take as long again
 		p.run(t, "go build -o "+p.Name+" .")
 	}
+	p.run(t, "go vet ./...")
+	// What is not at hand may be missing here, but not its checksum.
+	if graph := p.run(t, "go list -m all 2>&1 || true"); strings.Contains(graph, "missing go.sum entry") {
+		t.Errorf("go.sum is not complete: %s", graph)
+	}
 	p.answers(t)
 	for _, no := range []string{"rrhost-sdk/plugin/serve_test.go", "rrhost-sdk/go.sum"} {
 		if _, err := os.Stat(filepath.Join(p.Folder, no)); err == nil {
