@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +76,42 @@ func benchEcho(b *testing.B, inflight, body int) {
 	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// TestHostAllocates holds what docs/performance.md says of the host's process,
+// gRPC and TLS included. What the plugin allocates is in another process.
+func TestHostAllocates(t *testing.T) {
+	p, _ := startPlugin(t, func(c *Config) { c.Path = echoPlugin })
+	r := stream.Request{
+		Handler: "echo", Info: handler.Info{RequestID: "7f3f0e3e-6f0c-4f8a-9c1e-0a6d8f2b4c11", Topic: "echo", Attempt: 1},
+		Deadline: time.Now().Add(time.Hour), Payload: bytes.Repeat([]byte("x"), 256),
+	}
+	var waits atomic.Int32
+	all := make(chan struct{}, 1)
+	done := func(stream.Result) {
+		if waits.Add(-1) == 0 {
+			all <- struct{}{}
+		}
+	}
+	for _, tt := range []struct {
+		inFlight int
+		most     float64 // a request
+	}{
+		{1, 15}, // a frame each way
+		{64, 4}, // two, and its part of the frames': how many there are is a matter of time
+	} {
+		n := testing.AllocsPerRun(500, func() {
+			waits.Store(int32(tt.inFlight))
+			for range tt.inFlight {
+				p.Instance().Start(r, done)
+			}
+			<-all
+		}) / float64(tt.inFlight)
+		t.Logf("%d in flight: %.1f allocations a request", tt.inFlight, n)
+		if n > tt.most+pooled {
+			t.Errorf("%d in flight: %.1f allocations a request, and docs/performance.md says %v", tt.inFlight, n, tt.most)
+		}
+	}
 }
 
 // cpuTime is what this process and its children that have ended have used.
