@@ -18,6 +18,7 @@ import (
 type Schema struct {
 	compiled *jsonschema.Schema
 	inverse  *jsonschema.Schema // fits what compiled does not
+	unique   bool               // uniqueItems is somewhere in it
 }
 
 // What a check costs is bounded by the length of what is checked, since whoever
@@ -31,6 +32,10 @@ const (
 	// mostPlaces bounds the values times their depth, which is what the places of
 	// as many mistakes take. Beyond, only whether all fits is found out.
 	mostPlaces = 1 << 18
+	// mostNesting bounds the places for each byte where there are more than
+	// mostPlaces and a schema has uniqueItems, which may read a value once for each
+	// array around it.
+	mostNesting = 8
 )
 
 // A Mistake is one part of a value that does not fit. It quotes nothing of the
@@ -68,6 +73,8 @@ func Compile(text []byte) (*Schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
+	s := new(Schema)
+	withUnique(c, &s.unique)
 	// Absolute, or the working directory would be put before it.
 	const name, inverse = "plugin:///schema.json", "plugin:///inverse.json"
 	if err := c.AddResource(name, doc); err != nil {
@@ -76,7 +83,6 @@ func Compile(text []byte) (*Schema, error) {
 	if err := c.AddResource(inverse, map[string]any{"not": map[string]any{"$ref": name}}); err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
-	s := new(Schema)
 	if s.compiled, err = c.Compile(name); err == nil {
 		s.inverse, err = c.Compile(inverse)
 	}
@@ -106,7 +112,7 @@ func unusable(m Mistake) error {
 }
 
 // Check lists what does not fit in a JSON text, or the first of it; nothing if
-// all fits. It may take a second for a megabyte of values, so it is for a
+// all fits. It may take two seconds for a megabyte of values, so it is for a
 // goroutine that nobody waits for.
 func (s *Schema) Check(text []byte) []Mistake {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
@@ -118,6 +124,9 @@ func (s *Schema) Check(text []byte) []Mistake {
 		return []Mistake{*beyond}
 	}
 	if places > mostPlaces {
+		if s.unique && places/mostNesting > len(text) {
+			return []Mistake{{What: "is nested too deeply for a schema with uniqueItems"}}
+		}
 		if s.inverse.Validate(value) != nil {
 			return nil
 		}
