@@ -18,6 +18,7 @@ import (
 	googleproto "google.golang.org/protobuf/proto"
 
 	"rrhost/internal/process"
+	"rrhost/internal/testservices"
 	"rrhost/plugin/proto"
 )
 
@@ -57,6 +58,7 @@ func TestGoSDK(t *testing.T) {
 // TestFaults: a plugin with one fault fails the cases that are about it, and no
 // other of those that are run.
 func TestFaults(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	tests := []struct {
 		fault  string

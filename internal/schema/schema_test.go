@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
 	"strings"
@@ -53,6 +54,18 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// least is how long do takes where nothing else wants the processor: of several
+// times the shortest.
+func least(do func()) time.Duration {
+	shortest := time.Duration(math.MaxInt64)
+	for range 5 {
+		start := time.Now()
+		do()
+		shortest = min(shortest, time.Since(start))
+	}
+	return shortest
+}
+
 // What a request costs must not grow with what its numbers are worth: nine bytes
 // may name a number of a million digits.
 func TestNumbersBeyondReason(t *testing.T) {
@@ -64,9 +77,9 @@ func TestNumbersBeyondReason(t *testing.T) {
 		for _, number := range []string{
 			"1e999999", "1E+999999", "-1e-999999", "1e99999999999999999999", "1e401", "1e-401", "1" + strings.Repeat("0", 999_000),
 		} {
-			start := time.Now()
-			got := s.Check([]byte(`{"a":{"n":1},"b":[[` + number + `,` + number + `]]}`))
-			if took := time.Since(start); took > 500*time.Millisecond {
+			payload := []byte(`{"a":{"n":1},"b":[[` + number + `,` + number + `]]}`)
+			var got []Mistake
+			if took := least(func() { got = s.Check(payload) }); took > 500*time.Millisecond {
 				t.Errorf("%.20s against %s took %v", number, text, took)
 			}
 			if len(got) != 1 || got[0].String() != `field "b.0.0" is a number of more than 100 characters, or with an exponent beyond 400` {

@@ -8,7 +8,7 @@
 //
 // Environment:
 //
-//	RRHOST_TEST_FAST=1            skip every test that asks for a service
+//	RRHOST_TEST_FAST=1            skip every test that asks for a service, or is [Long]
 //	RRHOST_TEST_KAFKA             bootstrap addresses to use instead of an own Kafka
 //	RRHOST_TEST_KAFKA_SECURE      bootstrap addresses of TLS with SCRAM-SHA-512; with these three:
 //	RRHOST_TEST_KAFKA_USER
@@ -96,6 +96,16 @@ func secureOf(settings map[string]string) Secure {
 		CA:        settings["KAFKA_CA"],
 		User:      settings["KAFKA_USER"],
 		Password:  settings["KAFKA_PASSWORD"],
+	}
+}
+
+// Long skips a test that takes its time, or all of two processors, where
+// RRHOST_TEST_FAST=1 asks for quick ones. What it tests has a quick test too, or is
+// for the full run.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv("RRHOST_TEST_FAST") == "1" {
+		t.Skip("takes its time, and RRHOST_TEST_FAST=1 asks for quick tests")
 	}
 }
 

@@ -185,6 +185,7 @@ func TestFastSkips(t *testing.T) {
 		"Cassandra":      func(t testing.TB) { Cassandra(t) },
 		"StartKafka":     func(t testing.TB) { StartKafka(t, 1) },
 		"StartCassandra": func(t testing.TB) { StartCassandra(t) },
+		"Long":           Long,
 	} {
 		probe := &skipProbe{TB: t}
 		done := make(chan struct{})

@@ -11,11 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rrhost/internal/kafka"
+	"rrhost/internal/testservices"
 )
 
 // On an idle topic, where the broker holds back every fetch for its whole time, a
 // commit of the host's kind of group does not wait behind one.
 func TestCommitOnAnIdleTopicWaitsForNoFetch(t *testing.T) {
+	testservices.Long(t)
 	onBoth(t, func(t *testing.T, b backend) {
 		const fetchWait = 100 * time.Millisecond
 		s := newSite(t, b, layout{

@@ -12,12 +12,14 @@ import (
 
 	"rrhost/audit"
 	"rrhost/client"
+	"rrhost/internal/testservices"
 	"rrhost/internal/wire"
 )
 
 // Ten thousand requests at once over one client: each gets the answer to its own,
 // and the trail has two rows of each and of nothing else.
 func TestTenThousandConcurrentRequests(t *testing.T) {
+	testservices.Long(t)
 	onBoth(t, func(t *testing.T, b backend) {
 		const count = 10_000
 		s := newSite(t, b, layout{

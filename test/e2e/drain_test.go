@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rrhost/client"
+	"rrhost/internal/testservices"
 )
 
 // A host that is told to stop while requests wait for their plugin leaves them to
@@ -45,6 +46,7 @@ func TestRequestsThatWaitForAPluginOutliveTheHost(t *testing.T) {
 
 // A plugin that dies while the host drains takes no request along.
 func TestPluginThatDiesWhileTheHostDrains(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	s := working(t, embedded)
 	host := s.start()

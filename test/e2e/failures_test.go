@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rrhost/client"
+	"rrhost/internal/testservices"
 )
 
 // What goes wrong reaches the requester typed, at the time it should, and the
@@ -118,6 +119,7 @@ func (s *site) absentWorker(t *testing.T) {
 
 // A plugin that cannot be run is told before the requester's own timer ends.
 func TestPluginUnavailableIsToldInTime(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b backend) {
 		s := newSite(t, b, layout{
@@ -155,6 +157,7 @@ func TestPluginUnavailableIsToldInTime(t *testing.T) {
 // One poisonous request kills the plugin as often as it is tried; its neighbours
 // are answered.
 func TestPoisonTakesNoNeighbourAlong(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b backend) {
 		s := working(t, b)

@@ -12,11 +12,13 @@ import (
 	"github.com/google/uuid"
 
 	"rrhost/client"
+	"rrhost/internal/testservices"
 )
 
 // Ten times as many requests as may run at once, each of which sleeps for five
 // seconds, fill one partition; requests in another are answered as if alone.
 func TestSleepersInOnePartitionDelayNoOther(t *testing.T) {
+	testservices.Long(t)
 	onBoth(t, func(t *testing.T, b backend) {
 		const concurrency, partitions = 16, 4
 		s := newSite(t, b, layout{

@@ -26,6 +26,7 @@ const (
 // Under load, no end of the host or of a plugin loses a request, answers one
 // wrongly, or leaves anything out of the trail.
 func TestNothingIsLost(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	faults := []struct {
 		name string

@@ -12,11 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"rrhost/client"
+	"rrhost/internal/testservices"
 )
 
 // Retention empties a topic, as far as it ever does, and the host starts again:
 // stopped or killed, what comes next is answered.
 func TestRequestAfterRetentionEmptiedTheTopic(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	s := newSite(t, embedded, layout{
 		topics:  "[[topic]]\nname = \"work-@\"\nplugin = \"testplugin\"\nhandler = \"work\"\npartitions = 2\n",

@@ -13,6 +13,7 @@ import (
 
 	"rrhost/client"
 	"rrhost/config"
+	"rrhost/internal/testservices"
 )
 
 // jsonOf is a JSON text of so many bytes.
@@ -25,6 +26,7 @@ func jsonOf(size int) []byte {
 // The largest payload that can be configured passes, there and back; a larger one
 // is refused before it is sent, and `rrhost check` names what is in the way.
 func TestLargestPayload(t *testing.T) {
+	testservices.Long(t)
 	t.Cleanup(debug.FreeOSMemory)
 	onBoth(t, func(t *testing.T, b backend) {
 		s := newSite(t, b, layout{

@@ -40,6 +40,9 @@ const patience = 60 * time.Second
 //	capture VAR FILE REGEXP set VAR to the first group's match in a file
 //	occupy ADDRESS          listen there until the script ends
 //	signal NAME PROGRAM     send TERM or INT to the program in the background
+//
+// and the condition [fast], which holds where RRHOST_TEST_FAST=1 asks for quick
+// tests.
 func Run(t *testing.T, others ...string) {
 	bin := t.TempDir()
 	build(t, bin, others...)
@@ -69,6 +72,12 @@ func Run(t *testing.T, others ...string) {
 			e.Setenv("ESCAPE", "\x1b[31m")
 			e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "fast" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return os.Getenv("RRHOST_TEST_FAST") == "1", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": expand, "exits": exits, "within": within, "until": until, "eventually": eventually,
