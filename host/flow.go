@@ -22,6 +22,7 @@ import (
 //
 //	intake → decode → open → dispatch → seal → reply → settle
 //	                └ what cannot be read or answered → dead letter → settle
+//	                  (and, beside its reply, what killed its plugin)
 //
 // Each step hands its result to the next. No step waits: what takes time calls
 // the next step when it is done.
@@ -143,7 +144,26 @@ func (r *request) finish(o dispatch.Outcome) {
 	if o.Status != wire.StatusOK {
 		r.logFailure(o)
 	}
+	if o.Status == wire.StatusPluginCrashed {
+		r.bury(o)
+		return
+	}
 	r.writer.Reply(r.message.Context(), &r.wire, o, int(r.inflight.Load()), r.replied)
+}
+
+// bury ends the way of a request that killed its plugin as often as it may be
+// tried: it is answered, and kept beside its topic for whoever looks for the
+// reason.
+func (r *request) bury(o dispatch.Outcome) {
+	both := &pair{request: r, reason: o.Status}
+	both.waits.Store(2)
+	r.writer.Reply(r.message.Context(), &r.wire, o, int(r.inflight.Load()), func(status wire.Status, err error) {
+		if err == nil {
+			r.topic.metrics.Replied(status, r.message.Received, r.begun, r.finished)
+		}
+		both.done(err)
+	})
+	both.bury()
 }
 
 // replied ends the way of a request that was answered.
@@ -178,12 +198,7 @@ func (r *request) refuse(reason wire.Status, cause error) {
 			both.done(err)
 		})
 	}
-	r.writer.DeadLetter(ctx, r.message.ConsumerMessage, reason, func(err error) {
-		if err == nil {
-			r.topic.metrics.DeadLettered(reason)
-		}
-		both.done(err)
-	})
+	both.bury()
 }
 
 // A pair ends a request when all records that it waits for are acknowledged, or
@@ -193,6 +208,17 @@ type pair struct {
 	reason  wire.Status
 	waits   atomic.Int32
 	failed  atomic.Bool
+}
+
+// bury writes the dead letter, which is one of the records that p waits for.
+func (p *pair) bury() {
+	r := p.request
+	r.writer.DeadLetter(r.message.Context(), r.message.ConsumerMessage, p.reason, func(err error) {
+		if err == nil {
+			r.topic.metrics.DeadLettered(p.reason)
+		}
+		p.done(err)
+	})
 }
 
 func (p *pair) done(err error) {

@@ -15,8 +15,8 @@ const DeadLetterSuffix = ".dlq"
 // DeadLetterTopic returns the topic for the dead letters of topic.
 func DeadLetterTopic(topic string) string { return topic + DeadLetterSuffix }
 
-// A DeadLetter is a record that could not be read or not be answered, as it is
-// kept beside its topic.
+// A DeadLetter is a record that could not be read or not be answered, or that
+// killed its plugin, as it is kept beside its topic.
 type DeadLetter struct {
 	Reason Status
 	// Where the record was.

@@ -46,7 +46,7 @@ var statusTable = [...]StatusInfo{
 	{StatusDeadlineExceeded, "too late while it ran", 3, true, true, false},
 	{StatusInvalidPayload, "not JSON, or not what the handler takes", 1, true, true, false},
 	{StatusPluginUnavailable, "the plugin was not ready in time, or is not to be started", 1, true, true, false},
-	{StatusPluginCrashed, "the plugin died with it, as often as it may be tried", 1, true, true, false},
+	{StatusPluginCrashed, "the plugin died with it, as often as it may be tried", 1, true, true, true},
 	{StatusNoHandler, "the plugin has no such handler", 1, true, true, false},
 	{StatusUndecryptable, "the host could not open the request", 1, false, true, true},
 	{StatusMalformed, "the host could not read the request's headers", 1, false, true, true},

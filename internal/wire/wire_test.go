@@ -281,7 +281,7 @@ func TestStatusTable(t *testing.T) {
 	if got := len(Statuses()); got != 11 {
 		t.Errorf("%d statuses of replies, want 11", got)
 	}
-	if got := Reasons(); !slices.Equal(got, []Status{StatusUndecryptable, StatusMalformed, StatusReplyNotAllowed}) {
+	if got := Reasons(); !slices.Equal(got, []Status{StatusPluginCrashed, StatusUndecryptable, StatusMalformed, StatusReplyNotAllowed}) {
 		t.Errorf("reasons of dead letters are %v", got)
 	}
 }

@@ -3,8 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -206,8 +208,8 @@ func (l *flow) finish() (calls []flowCall, rate float64) {
 	return l.calls, float64(len(l.calls)) / took.Seconds()
 }
 
-// Of a thousand requests three kill their plugin, each time: they are told so,
-// and all others succeed.
+// Of a thousand requests three kill their plugin, each time: they are told so and
+// put aside, and all others succeed.
 func TestKillersAreFound(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b backend) {
@@ -215,7 +217,7 @@ func TestKillersAreFound(t *testing.T) {
 		s.start()
 		c := s.client()
 		const all = 1000
-		killers := map[int]bool{100: true, 500: true, 900: true}
+		killers := map[int]string{100: uuid.NewString(), 500: uuid.NewString(), 900: uuid.NewString()} // their ids
 		results := make([]error, all)
 		var over sync.WaitGroup
 		slots := make(chan struct{}, 128)
@@ -223,19 +225,19 @@ func TestKillersAreFound(t *testing.T) {
 			slots <- struct{}{}
 			over.Go(func() {
 				defer func() { <-slots }()
-				o := order{Nonce: uuid.NewString()}
-				if killers[n] {
-					o.Do, o.MS = "exit", 9
+				o, id := order{Nonce: uuid.NewString()}, uuid.NewString()
+				if killers[n] != "" {
+					o.Do, o.MS, id = "exit", 9, killers[n]
 				}
 				var r report
-				if r, results[n] = client.Call[report](t.Context(), c, s.topic("work"), o, client.WithTimeout(patience)); results[n] == nil && r.F != f(o.Nonce) {
+				if r, results[n] = client.Call[report](t.Context(), c, s.topic("work"), o, client.WithTimeout(patience), client.WithRequestID(id)); results[n] == nil && r.F != f(o.Nonce) {
 					results[n] = fmt.Errorf("sent nonce %s, got %+v", o.Nonce, r)
 				}
 			})
 		}
 		over.Wait()
 		for n, err := range results {
-			if killers[n] {
+			if killers[n] != "" {
 				if err == nil || !strings.Contains(err.Error(), string(wire.StatusPluginCrashed)) {
 					t.Errorf("killer %d: %v", n, err)
 				}
@@ -246,6 +248,18 @@ func TestKillersAreFound(t *testing.T) {
 		p := s.plugin(t)
 		if p.Restarts > 9 || p.Restarts < len(killers) || p.Held {
 			t.Errorf("%+v; at most 9 restarts are wanted, and no hold", p)
+		}
+		s.awaitCommitted(s.topic("work")) // not before the dead letters are acknowledged
+		var letters []string
+		for _, r := range s.consumeAll(wire.DeadLetterTopic(s.topic("work"))) {
+			if reason := header(r, wire.HeaderDLQReason); reason != string(wire.StatusPluginCrashed) || len(r.Value) == 0 {
+				t.Errorf("a dead letter of %d bytes, with the reason %q", len(r.Value), reason)
+			}
+			letters = append(letters, header(r, wire.HeaderRequestID))
+		}
+		slices.Sort(letters)
+		if want := slices.Sorted(maps.Values(killers)); !slices.Equal(letters, want) {
+			t.Errorf("put aside are %q, want %q", letters, want)
 		}
 	})
 }
