@@ -207,7 +207,7 @@ func TestLivesAgainAfterDeath(t *testing.T) {
 	for n := range 3 {
 		i := next(t, "up", w.up)
 		s := w.State()
-		if s.State != StateReady || s.PID == 0 || s.Restarts != n || len(s.Handlers) != 2 || !strings.HasPrefix(s.SDK, "go ") {
+		if s.State != StateReady || s.PID == 0 || s.Restarts != n || s.Instances[0].InFlight != 0 || len(s.Handlers) != 2 || !strings.HasPrefix(s.SDK, "go ") {
 			t.Errorf("life %d: %+v", n, s)
 		}
 		pids = append(pids, s.PID)
@@ -361,7 +361,7 @@ func TestBadBuildIsRefused(t *testing.T) {
 	w := supervised(t, Config{}, quick())
 	next(t, "up", w.up)
 	good := w.State()
-	for _, bad := range []string{"#!/bin/sh\nexit 1\n", "not a program", ""} {
+	for _, bad := range []string{"not a program", "", "#!/bin/sh\necho no such luck >&2\nexit 1\n"} {
 		w.write(t, []byte(bad))
 		until(t, "refused", func() bool { return w.State().Refused != nil })
 		if s := w.State(); s.Digest != good.Digest || s.PID != good.PID || s.State != StateReady {
@@ -369,6 +369,9 @@ func TestBadBuildIsRefused(t *testing.T) {
 		}
 		if o := next(t, "answer", w.request(`{}`)); o.Status != wire.StatusOK {
 			t.Errorf("%q: %+v", bad, o)
+		}
+		if lines := w.State().LastLines; strings.HasPrefix(bad, "#!") && !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "no such luck") }) {
+			t.Errorf("%q: its last lines are %q", bad, lines)
 		}
 		w.install(t, "1") // what runs
 		until(t, "forgotten", func() bool { return w.State().Refused == nil })
@@ -548,7 +551,7 @@ func TestBackoffGrows(t *testing.T) {
 func TestJitter(t *testing.T) {
 	low, high := time.Hour, time.Duration(0)
 	for range 10_000 {
-		d := jitter(100 * time.Millisecond)
+		d := New(Config{}).time.jitter(100 * time.Millisecond)
 		low, high = min(low, d), max(high, d)
 	}
 	if low < 80*time.Millisecond || low > 85*time.Millisecond || high > 120*time.Millisecond || high < 115*time.Millisecond {
