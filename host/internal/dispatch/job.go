@@ -76,13 +76,20 @@ const cancelled = ^uint64(0)
 // send starts t, after its check if there is one. The lane's lock is not held:
 // done may be called right away.
 func (t *try) send(req stream.Request) {
-	if t.schema == nil {
+	if t.schema != nil {
+		t.check(req)
+	} else {
 		t.start(req)
-		return
 	}
-	// The payload decides how long it takes, and send is called by who starts all
-	// requests of a partition. What is checked counts as running, which bounds the
-	// goroutines.
+}
+
+// check starts t if its payload fits, elsewhere: the payload decides how long that
+// takes, and send is called by who starts all requests of a partition. What is
+// checked counts as running, which bounds the goroutines.
+//
+// It is apart from send because its goroutine has req on the heap, and most
+// requests need no check.
+func (t *try) check(req stream.Request) {
 	t.job.lane.checks.Go(func() {
 		if t.number.Load() != cancelled {
 			if refusal := t.schema.Refusal(req.Payload); refusal != nil {
