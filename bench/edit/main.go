@@ -1,14 +1,16 @@
-// Edit measures how long an author of a Go plugin waits: from the edit of a source
-// to the first answer that shows it, with `rrhost dev` running and Go's caches
-// warm. It begins a plugin as `rrhost plugin init` does, and prints each round and
-// the median.
+// Edit measures how long an author of a plugin waits: from the edit of a source to
+// the first answer that shows it, with `rrhost dev` running and warm caches. It
+// begins a plugin as `rrhost plugin init` does, or takes a copy of the example that
+// the repository has, and prints each round and the median.
 //
 //	go run ./bench/edit -rounds 5
+//	go run ./bench/edit -lang ts -example
 package main
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -18,7 +20,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,9 +31,10 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "edits to measure")
 	lang := flag.String("lang", scaffold.Languages[0].Name, "language of the plugin")
+	example := flag.Bool("example", false, "edit a copy of the repository's example, not a new plugin")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *lang, *rounds)
+	err := run(ctx, os.Stdout, *lang, *example, *rounds)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "edit:", err)
@@ -43,11 +45,7 @@ func main() {
 // patience bounds one round.
 const patience = time.Minute
 
-type greeting struct {
-	Greeting string `json:"greeting"`
-}
-
-func run(ctx context.Context, out io.Writer, lang string, rounds int) (err error) {
+func run(ctx context.Context, out io.Writer, lang string, example bool, rounds int) (err error) {
 	dir, err := os.MkdirTemp("", "rrhost-edit-")
 	if err != nil {
 		return err
@@ -61,15 +59,30 @@ func run(ctx context.Context, out io.Writer, lang string, rounds int) (err error
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(dir, "plugins"), 0o755); err != nil {
-		return err
+	var s subject
+	if example {
+		s, err = shipped(ctx, dir, language)
+	} else {
+		s, err = scaffolded(dir, language)
 	}
-	plugin, err := scaffold.New(filepath.Join(dir, "plugins", "greet"), language)
 	if err != nil {
 		return err
 	}
-	cfg, err := configure(dir)
+	cfg, err := configure(dir, s)
 	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(s.source)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(text, []byte(s.word)); n != 1 {
+		return fmt.Errorf("%s has %q %d times, and not once", s.source, s.word, n)
+	}
+	edit := func(n int) error {
+		return os.WriteFile(s.source, bytes.Replace(text, []byte(s.word), []byte(s.edit(n)), 1), 0o644)
+	}
+	if err := edit(0); err != nil {
 		return err
 	}
 	var log bytes.Buffer
@@ -86,40 +99,30 @@ func run(ctx context.Context, out io.Writer, lang string, rounds int) (err error
 		}
 	}()
 
-	source, word, err := find(plugin.Folder, "Hello")
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(source)
-	if err != nil {
-		return err
-	}
-	if err := answer(ctx, cfg, word); err != nil {
+	if err := s.answered(ctx, cfg, 0); err != nil {
 		return err
 	}
 	var took []time.Duration
 	for n := range rounds + 1 { // the first warms the caches up
-		next := fmt.Sprintf("Hello%d", n)
-		text = bytes.Replace(text, []byte(word), []byte(next), 1)
 		start := time.Now()
-		if err := os.WriteFile(source, text, 0o644); err != nil {
+		if err := edit(n + 1); err != nil {
 			return err
 		}
-		if err := answer(ctx, cfg, next); err != nil {
+		if err := s.answered(ctx, cfg, n+1); err != nil {
 			return err
 		}
-		if word = next; n > 0 {
+		if n > 0 {
 			took = append(took, time.Since(start))
-			fmt.Fprintf(out, "edit to answer, %s: %s\n", language.Title, took[n-1].Round(time.Millisecond))
+			fmt.Fprintf(out, "edit to answer, %s: %s\n", s.title, took[n-1].Round(time.Millisecond))
 		}
 	}
 	slices.Sort(took)
-	_, err = fmt.Fprintf(out, "median of %d: %s\n", rounds, took[len(took)/2].Round(time.Millisecond))
+	_, err = fmt.Fprintf(out, "median of %d, %s: %s\n", rounds, s.title, took[len(took)/2].Round(time.Millisecond))
 	return err
 }
 
 // configure writes a configuration with free ports.
-func configure(dir string) (config.Config, error) {
+func configure(dir string, s subject) (config.Config, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return config.Config{}, err
@@ -128,38 +131,17 @@ func configure(dir string) (config.Config, error) {
 		return config.Config{}, err
 	}
 	path := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf("[[topic]]\nname = \"greet\"\n[embedded]\nlisten = %q\n[admin]\nlisten = \"off\"\n", l.Addr())
+	text := fmt.Sprintf("[[topic]]\nname = %q\n[plugins]\ndir = %q\n[embedded]\nlisten = %q\n[admin]\nlisten = \"off\"\n", s.topic, s.dir, l.Addr())
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return config.Config{}, err
 	}
 	return config.Load(path)
 }
 
-// find returns the file of the plugin that has the word, and is no test.
-func find(folder, word string) (file, found string, err error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return "", "", err
-	}
-	for _, e := range entries {
-		file = filepath.Join(folder, e.Name())
-		if e.IsDir() || strings.Contains(e.Name(), "test") || strings.HasSuffix(e.Name(), ".md") {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", "", err
-		}
-		if bytes.Contains(text, []byte(word)) {
-			return file, word, nil
-		}
-	}
-	return "", "", fmt.Errorf("no source in %s has the word %s", folder, word)
-}
-
-// answer asks, one request after the other, until the answer has the word.
-func answer(ctx context.Context, cfg config.Config, word string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer with %s within %s", word, patience))
+// answered asks, one request after the other, until the answer is the nth edit's.
+func (s subject) answered(ctx context.Context, cfg config.Config, n int) error {
+	want := s.answer(n)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer with %s within %s", want, patience))
 	defer cancel()
 	var c *client.Client
 	for {
@@ -168,9 +150,9 @@ func answer(ctx context.Context, cfg config.Config, word string) error {
 			c, err = client.Open(ctx, cfg)
 		}
 		if err == nil {
-			var got greeting
-			got, err = client.Call[greeting](ctx, c, "greet", map[string]string{"name": "Ada"})
-			if strings.HasPrefix(got.Greeting, word+",") {
+			var got json.RawMessage
+			got, err = client.Call[json.RawMessage](ctx, c, s.topic, s.request)
+			if bytes.Contains(got, []byte(want)) {
 				return c.Close()
 			}
 		}
