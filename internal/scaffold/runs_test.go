@@ -83,8 +83,8 @@ func (p begun) answers(t *testing.T) {
 	}
 }
 
-// needs skips where a language's own tools are missing, and what takes a network
-// where only quick tests are wanted.
+// needs skips what takes a network where only quick tests are wanted. Else the
+// language's own tools must be there, as scripts/services/languages.sh sees to.
 func needs(t *testing.T, commands ...string) {
 	t.Helper()
 	if os.Getenv("RRHOST_TEST_FAST") != "" {
@@ -92,7 +92,7 @@ func needs(t *testing.T, commands ...string) {
 	}
 	for _, line := range commands {
 		if out, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil {
-			t.Skipf("%s: %v %s", line, err, out)
+			t.Fatalf("%s: %v %s: scripts/services/languages.sh go test …, as in make test", line, err, out)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by kafka.sh and cassandra.sh, which source it: tools, jars, ports, processes.
+# Shared by kafka.sh, cassandra.sh and languages.sh, which source it: tools, jars, ports, processes.
 # It keeps to what bash 3.2 and a Mac have too.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
@@ -39,7 +39,7 @@ install() {
   fi
   die "missing: $*
   on Debian or Ubuntu:  sudo apt-get install -y $*
-  on a Mac:             brew install openjdk@17 maven openssl"
+  on a Mac:             brew install openjdk@17 maven openssl python"
 }
 
 # The JRE to install: 17 where the distribution has it, for Cassandra knows it best.

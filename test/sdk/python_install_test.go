@@ -37,12 +37,12 @@ func TestPythonPackage(t *testing.T) {
 	}
 }
 
-// pyNeeded skips a test where Python packages cannot be installed.
+// pyNeeded is notFast for what installs Python packages.
 func pyNeeded(t testing.TB) {
 	t.Helper()
 	notFast(t, "python3")
 	if err := exec.Command("python3", "-c", "import pip, venv, ensurepip").Run(); err != nil {
-		t.Skipf("python3 has no pip or no venv: %v", err)
+		t.Fatalf("python3 has no pip or no venv: %v: scripts/services/languages.sh go test …, as in make test", err)
 	}
 }
 

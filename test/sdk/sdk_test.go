@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// notFast skips what needs more than Go.
+// notFast skips what needs more than Go, where quick tests are wanted. Else the
+// programs must be there, as scripts/services/languages.sh sees to.
 func notFast(t testing.TB, programs ...string) {
 	t.Helper()
 	if os.Getenv("RRHOST_TEST_FAST") != "" {
@@ -56,7 +57,7 @@ func notFast(t testing.TB, programs ...string) {
 	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed", p)
+			t.Fatalf("%s is not installed: scripts/services/languages.sh go test …, as in make test, or RRHOST_TEST_FAST=1 without it", p)
 		}
 	}
 }
