@@ -210,12 +210,55 @@ func TestCheckTrust(t *testing.T) {
 		}
 	}
 	if os.Getuid() == 0 {
+		const nobodys = 4_000_123 // a group without a name, so whoever is in it
+		if err := errors.Join(os.Chown(root, -1, nobodys), os.Chmod(root, 0o775)); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckTrust(At(root)); err == nil || !strings.Contains(err.Error(), "chmod g-w "+root) {
+			t.Errorf("a group's folder: %v", err)
+		}
+		if err := os.Chmod(root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckTrust(At(root)); err != nil {
+			t.Errorf("a group that may only read: %v", err)
+		}
 		if err := os.Chown(filepath.Join(root, "p"), 12345, 12345); err != nil {
 			t.Fatal(err)
 		}
 		if err := CheckTrust(At(root)); err == nil || !strings.Contains(err.Error(), "chown 0 ") {
 			t.Errorf("another's file: %v", err)
 		}
+	}
+}
+
+// A group is no other where nobody but the file's owner is in it, by its own line
+// or as a user's first group.
+func TestGroupOfOne(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "group", 0o600, "own:x:1000:", "named:x:1001:ada", "both:x:1002:ada,bob", "first:x:1003:", "odd:x:1004", "nobodys:x:1005:")
+	put(t, dir, "passwd", 0o600, "ada:x:500:1000::/home/ada:/bin/sh", "bob:x:501:1003::/home/bob:/bin/sh", "eve:x:502:1003::/home/eve:/bin/sh")
+	for _, tt := range []struct {
+		gid, owner uint32
+		want       bool
+	}{
+		{1000, 500, true},
+		{1000, 501, false}, // ada is in bob's file's group
+		{1001, 500, true},
+		{1001, 501, false},
+		{1002, 500, false},
+		{1003, 501, false}, // eve's first too
+		{1004, 500, false}, // a line that is none
+		{1005, 500, true},
+		{1006, 500, false}, // of no name
+		{1000, 503, false}, // of nobody who is known
+	} {
+		if got := groupOfOne(filepath.Join(dir, "group"), filepath.Join(dir, "passwd"), tt.gid, tt.owner); got != tt.want {
+			t.Errorf("group %d, owner %d: %t", tt.gid, tt.owner, got)
+		}
+	}
+	if groupOfOne(filepath.Join(dir, "none"), filepath.Join(dir, "passwd"), 1000, 500) {
+		t.Error("a group that cannot be looked up is of one")
 	}
 }
 

@@ -44,7 +44,7 @@ func CheckTrust(f Found) error {
 			return
 		}
 		var who []string
-		if mode.Perm()&0o020 != 0 && !groupOfOne(about.Gid, about.Uid) {
+		if mode.Perm()&0o020 != 0 && !groupOfOne("/etc/group", "/etc/passwd", about.Gid, about.Uid) {
 			who = append(who, "g")
 		}
 		if mode.Perm()&0o002 != 0 {
@@ -99,10 +99,10 @@ func userName(uid uint32) string {
 // groupOfOne tells whether a group has owner for its only member, as the group
 // of a user's own that many systems make. It believes the files alone: whoever
 // keeps groups elsewhere is told to take the bit away.
-func groupOfOne(gid, owner uint32) bool {
+func groupOfOne(groups, users string, gid, owner uint32) bool {
 	name := ""
 	members := make(map[string]bool)
-	for fields := range lines("/etc/group") {
+	for fields := range lines(groups) {
 		if len(fields) == 4 && fields[2] == strconv.FormatUint(uint64(gid), 10) {
 			name = fields[0]
 			for m := range strings.SplitSeq(fields[3], ",") {
@@ -113,7 +113,7 @@ func groupOfOne(gid, owner uint32) bool {
 		}
 	}
 	own := ""
-	for fields := range lines("/etc/passwd") {
+	for fields := range lines(users) {
 		if len(fields) < 4 {
 			continue
 		}

@@ -381,6 +381,40 @@ func TestRejectedFinishesWhatRuns(t *testing.T) {
 	})
 }
 
+// Of several instances each request goes to the one with the least to do, where a
+// handler that runs on after its request's end is something to do.
+func TestLeastLoaded(t *testing.T) {
+	run(t, func(t *testing.T, l *Lane, g *log) {
+		p, q := &fake{}, &fake{}
+		l.Up(p, "v1", routes)
+		g.start(l, request("a", time.Second))
+		g.start(l, request("b", time.Minute))
+		l.Up(q, "v1", routes)
+		for _, id := range []string{"c", "d"} {
+			g.start(l, request(id, time.Minute))
+		}
+		if got := q.ids(); !slices.Equal(got, []string{"c", "d"}) {
+			t.Fatalf("the idle one got %v", got)
+		}
+		p.answer(1, `{}`)
+		time.Sleep(time.Second) // a's time is over, and its handler runs on
+		synctest.Wait()
+		q.answer(0, `{}`)
+		q.answer(1, `{}`)
+		g.start(l, request("e", time.Minute))
+		if got := q.ids(); !slices.Equal(got, []string{"c", "d", "e"}) {
+			t.Errorf("the idle one got %v", got)
+		}
+		p.answer(0, `{}`) // at last
+		g.start(l, request("f", time.Minute))
+		if got := p.ids(); !slices.Equal(got, []string{"a", "b", "f"}) {
+			t.Errorf("the other one got %v", got)
+		}
+		q.answer(2, `{}`)
+		p.answer(2, `{}`)
+	})
+}
+
 func TestNoHandler(t *testing.T) {
 	run(t, func(t *testing.T, l *Lane, g *log) {
 		l.Up(&fake{}, "v1", routes)

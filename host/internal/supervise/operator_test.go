@@ -110,6 +110,20 @@ func TestRollbackLocked(t *testing.T) {
 	if s := w.State(); s.Digest != first || !s.Pinned {
 		t.Errorf("%+v", s)
 	}
+
+	// What ran and is trusted no more is not gone back to.
+	if err := w.Reload(t.Context()); err == nil {
+		t.Error("the directory has what was trusted before, and a reload runs it")
+	}
+	if err := w.cfg.Store.Change("p", func(n *plugindir.Note) { n.Trusted = []string{"another"} }); err != nil {
+		t.Fatal(err)
+	}
+	other := prepared(t, Config{Locked: true}, quick())
+	other.cfg.Store = w.cfg.Store // where nothing runs
+	other.run(t)
+	if err := other.Rollback(t.Context()); err == nil || !strings.Contains(err.Error(), "not the trusted another") {
+		t.Errorf("a rollback to what is trusted no more: %v", err)
+	}
 }
 
 // What runs is held against its digest at each start, and the end of one of
