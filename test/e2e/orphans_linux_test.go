@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -112,4 +113,59 @@ func living(pids []int) (list []int) {
 		}
 	}
 	return list
+}
+
+// A host that is PID 1, as in a container, waits for what others leave it.
+func TestHostReapsAsPID1(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"unshare", "nsenter"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	namespace := []string{"unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"}
+	if text, err := exec.Command(namespace[0], append(namespace[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no namespace can be made here: %v %s", err, text)
+	}
+	s := newSite(t, embedded, layout{topics: "[[topic]]\nname = \"echo\"\n", plugins: map[string]string{"echo": "echo"}})
+	s.write("host.sh", fmt.Sprintf("#!/bin/sh\nexec %s %q \"$@\"\n", strings.Join(namespace, " "), program(t, "rrhost")))
+	if err := os.Chmod(filepath.Join(s.dir, "host.sh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := s.awaitReady(s.launch(filepath.Join(s.dir, "host.sh")))
+	host := 0
+	for pid, parent := range parents() {
+		if parent == p.cmd.Process.Pid {
+			host = pid
+		}
+	}
+	gate := filepath.Join(s.dir, "gate")
+	script := fmt.Sprintf("(while [ ! -e %q ]; do sleep 0.01; done >/dev/null 2>&1 &)", gate)
+	if got := s.command("nsenter", "--pid", "--target", strconv.Itoa(host), "sh", "-c", script); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	orphan := 0
+	until(t, 10*time.Second, func() string {
+		for pid, parent := range parents() {
+			if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && parent == host && strings.Contains(string(line), gate) {
+				orphan = pid
+				return ""
+			}
+		}
+		return "the orphan is not the host's"
+	})
+	s.write("gate", "")
+	until(t, 30*time.Second, func() string {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", orphan)); err == nil {
+			return "nobody waits for the orphan"
+		}
+		return ""
+	})
+	if err := syscall.Kill(host, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the host ends with %d", code)
+	}
 }
