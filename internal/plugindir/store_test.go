@@ -192,6 +192,7 @@ func TestCheckTrust(t *testing.T) {
 	}{
 		{filepath.Join(root, "p"), 0o757, "chmod o-w " + filepath.Join(root, "p")},
 		{root, 0o707, "chmod o-w " + root},
+		{root, 0o707 | os.ModeSticky, "chmod o-w " + root}, // others could add to it
 		{dir, 0o703, "chmod o-w " + dir},
 		{filepath.Join(root, "p"), 0o755 | os.ModeSetuid, "chmod ug-s"},
 	} {
@@ -208,6 +209,16 @@ func TestCheckTrust(t *testing.T) {
 		if err := os.Chmod(tt.path, was.Mode()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	pipe := filepath.Join(root, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckTrust(At(root)); err == nil || !strings.Contains(err.Error(), pipe+" is neither file nor folder") {
+		t.Errorf("with a pipe in it: %v", err)
+	}
+	if err := os.Remove(pipe); err != nil {
+		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
 		const nobodys = 4_000_123 // a group without a name, so whoever is in it
