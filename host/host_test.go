@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +149,31 @@ func get(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// A handler's schema may ask for more than its types: the host holds requests
+// against it, and the handler sees none that does not fit.
+func TestRequestsAreHeldAgainstTheSchema(t *testing.T) {
+	cfg := testConfig(t)
+	var ran atomic.Int32
+	start(t, cfg, host.WithHandler(plugin.Handle("calculate", func(ctx context.Context, in sum) (total, error) {
+		ran.Add(1)
+		return calculate(ctx, in)
+	}).WithRequestSchema(`{"type":"object","properties":{"A":{"type":"integer","minimum":1}},"required":["A"]}`)))
+	c := open(t, cfg)
+	for _, payload := range []string{`{"A":-4711}`, `{"B":1}`} {
+		var rejected *client.RejectedError
+		_, err := client.Call[total](t.Context(), c, "calculate", json.RawMessage(payload))
+		if !errors.As(err, &rejected) || rejected.Status != client.StatusInvalidPayload || !strings.Contains(err.Error(), `"A"`) || strings.Contains(err.Error(), "4711") {
+			t.Errorf("%s: %v, want invalid_payload that names A and not its value", payload, err)
+		}
+	}
+	if got, err := client.Call[total](t.Context(), c, "calculate", json.RawMessage(`{"A":1,"C":2}`)); err != nil || got.Result != 1 {
+		t.Errorf("what fits: %+v, %v", got, err)
+	}
+	if n := ran.Load(); n != 1 {
+		t.Errorf("the handler ran %d times, want once", n)
+	}
 }
 
 func TestHandlersInThisProcess(t *testing.T) {
