@@ -160,6 +160,42 @@ func TestCheckTopics(t *testing.T) {
 	}
 }
 
+// Every topic that a payload goes through is a limit of its own.
+func TestCheckTopicsThatTakeTooLittle(t *testing.T) {
+	cluster, cfg := broker(t)
+	cfg = withTopics(cfg)
+	cfg.Host.MaxPayload = 4 << 20
+	want := make(map[string]bool)
+	for _, spec := range Topics(cfg) {
+		if spec.Role != RoleControl { // announcements are small, whatever payloads are
+			want[spec.Role+" topic "+spec.Name] = true
+			spec.Configs["max.message.bytes"] = "1048588"
+		}
+		if err := cluster.CreateTopic(spec.Name, spec.Partitions, spec.Configs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(want) != 5 {
+		t.Fatalf("of two topics, payloads go through %v", want)
+	}
+	list, err := CheckTopics(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range list {
+		switch {
+		case f.OK:
+		case !want[f.Subject] || !strings.Contains(f.Problem, "max.message.bytes is 1048588, host.max_payload needs ") || !strings.Contains(f.Mend, "max.message.bytes="):
+			t.Errorf("%+v", f)
+		default:
+			delete(want, f.Subject)
+		}
+	}
+	for subject := range want {
+		t.Errorf("%s is in the way of the largest payload, and nobody says so", subject)
+	}
+}
+
 // commitLatency is the median time of a synchronous commit while the group's
 // fetches wait on idle partitions.
 func commitLatency(t *testing.T, cfg config.Config, group string) time.Duration {
