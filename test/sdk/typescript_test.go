@@ -19,6 +19,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"rrhost/internal/conformance"
 	"rrhost/internal/handler"
 	"rrhost/internal/process"
 	"rrhost/internal/stream"
@@ -152,8 +153,10 @@ func TestTypeScript(t *testing.T) {
 	t.Run("bun test", func(t *testing.T) { run(t, p.dir, nil, p.runtime(t, "bun"), "test", "./build/test/") })
 	for _, runtime := range runtimes {
 		t.Run("plugin on "+runtime, func(t *testing.T) { testTypeScriptPlugin(t, p, runtime) })
+		t.Run("protocol on "+runtime, func(t *testing.T) { testTypeScriptProtocol(t, p, runtime) })
 	}
 	bin := buildPrograms(t, "./cmd/rrhost", "./cmd/rrclient")
+	t.Run("readme", func(t *testing.T) { testTypeScriptReadme(t, p, bin) })
 	for _, runtime := range runtimes {
 		p.use(t, runtime)
 		t.Run("host with "+runtime, func(t *testing.T) { testTypeScriptHost(t, p, bin, runtime, nil) })
@@ -209,11 +212,30 @@ func startTypeScript(t testing.TB, p tsPackage, runtime, folder string, settings
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	l := new(hostLog)
-	proc, err := process.Start(ctx, process.Config{
-		Name: "plugin", Version: "1", Path: p.runtime(t, runtime), Args: []string{"main.mjs"}, Dir: p.path(folder),
-		NoTLS: true, Settings: settings, Logger: hclog.New(&hclog.LoggerOptions{Output: l, JSONFormat: true, Level: hclog.Debug}),
-	})
+	cfg := tsConfig(t, p, runtime, folder)
+	cfg.Settings, cfg.Logger = settings, hclog.New(&hclog.LoggerOptions{Output: l, JSONFormat: true, Level: hclog.Debug})
+	proc, err := process.Start(ctx, cfg)
 	return proc, l, err
+}
+
+func tsConfig(t testing.TB, p tsPackage, runtime, folder string) process.Config {
+	t.Helper()
+	return process.Config{Name: "plugin", Version: "1", Path: p.runtime(t, runtime), Args: []string{"main.mjs"}, Dir: p.path(folder), NoTLS: true}
+}
+
+// testTypeScriptProtocol: the conformance plugin passes all of the cases that
+// `rrhost plugin test` runs.
+func testTypeScriptProtocol(t *testing.T, p tsPackage, runtime string) {
+	seen := 0
+	passed, err := conformance.Run(t.Context(), tsConfig(t, p, runtime, "conformance"), conformance.Options{StartTimeout: patience}, func(r conformance.Result) {
+		seen++
+		if r.Outcome != conformance.OK {
+			t.Errorf("%s: %s: %s; wanted: %s (%s)", r.Outcome, r.Case, r.Seen, r.Want, r.Doc)
+		}
+	})
+	if err != nil || !passed || seen == 0 {
+		t.Errorf("passed: %v, after %d cases: %v", passed, seen, err)
+	}
 }
 
 // ask sends a request to a plugin, and returns where its result comes.
