@@ -68,6 +68,9 @@ func Run(t *testing.T, others ...string) {
 			for name, value := range caches {
 				e.Setenv(name, value)
 			}
+			// A program with the race detector lingers for a second at its end, in
+			// case a goroutine that is left races. A script starts dozens of them.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			e.Setenv("PLUGINS", plugins)
 			e.Setenv("ESCAPE", "\x1b[31m")
 			e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
