@@ -65,6 +65,8 @@ func TestFindNamed(t *testing.T) {
 	put(t, dir, "broken/plugin.toml", 0o600, "name = \n")
 	put(t, dir, "escape/plugin.toml", 0o600, `command = ["../bare"]`)
 	put(t, dir, "nopath/plugin.toml", 0o600, `command = ["no-such-interpreter"]`)
+	put(t, dir, "absolute/plugin.toml", 0o600, `command = ["/bin/sh", "main.sh"]`)
+	put(t, dir, "gone/plugin.toml", 0o600, `command = ["/no/such/interpreter", "main.sh"]`)
 	tests := []struct{ name, root, command, wantErr string }{
 		{"bare", "bare", "bare", ""},
 		{"folder", "folder", "folder", ""},
@@ -78,6 +80,8 @@ func TestFindNamed(t *testing.T) {
 		{"broken", "broken", "", `broken/plugin.toml:\d: `},
 		{"escape", "escape", "../bare", "outside of the folder"},
 		{"nopath", "nopath", "no-such-interpreter", "neither in the folder nor in PATH"},
+		{"absolute", "absolute", "/bin/sh main.sh", ""},
+		{"gone", "gone", "/no/such/interpreter main.sh", "nothing to run: /no/such/interpreter is no executable file"},
 		{".tmp", "", "", "cannot be a plugin's name"},
 		{"../bare", "", "", "cannot be a plugin's name"},
 		{"", "", "", "cannot be a plugin's name"},

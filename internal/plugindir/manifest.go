@@ -128,6 +128,9 @@ func (m Manifest) has(name string) bool {
 
 // inside tells whether the program is the folder's own.
 func (m Manifest) inside(folder, name string) bool {
+	if filepath.IsAbs(m.Command[0]) { // as of an interpreter that is not in PATH
+		return false
+	}
 	if strings.Contains(m.Command[0], "/") || m.Command[0] == name {
 		return true
 	}
@@ -139,6 +142,9 @@ func (m Manifest) inside(folder, name string) bool {
 // and lies in the folder.
 func nothingToRun(folder, name, program string) string {
 	target := filepath.Join(folder, program)
+	if filepath.IsAbs(program) {
+		return program + " is no executable file"
+	}
 	if program != name && !strings.Contains(program, "/") {
 		return fmt.Sprintf("%s is neither in the folder nor in PATH", program)
 	}

@@ -48,6 +48,10 @@ func TestStage(t *testing.T) {
 	if b.Version != "2.1" || b.Outside != "/bin/sh -e" || strings.Join(b.Args, " ") != "a" || filepath.Dir(b.Program) != b.Dir {
 		t.Errorf("%+v", b)
 	}
+	put(t, dir, "absolute/plugin.toml", 0o600, `command = ["/bin/sh", "main.sh"]`)
+	if a := staged(t, s, dir, "absolute"); a.Program != "/bin/sh" || a.Outside != a.Program || strings.Join(a.Args, " ") != "main.sh" {
+		t.Errorf("%+v", a)
+	}
 	text, err := os.ReadFile(filepath.Join(b.Dir, "link"))
 	if err != nil || !strings.Contains(string(text), "content of script/lib/data.txt") {
 		t.Errorf("through the link: %q, %v", text, err)
