@@ -139,6 +139,29 @@ func TestEditIsBuiltAndReloaded(t *testing.T) {
 	}
 }
 
+// TestSources: what is no source of a plugin is not looked at, and what is one is.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "p/main.py", "")
+	w := New(Config{Dir: b.dir, Plugins: []string{"p"}}).plugins[0]
+	before := w.print()
+	for _, name := range []string{".swp", ".git/HEAD", "main.py~", "main_test.go", "node_modules/x/index.js", "lib/node_modules/x/index.js", "__pycache__/main.pyc"} {
+		b.write(t, "p/"+name, "")
+		if changed := w.print().changed(before); len(changed) > 0 {
+			t.Fatalf("%s makes a change of %q", name, changed)
+		}
+	}
+	for _, name := range []string{"main.go", "lib/data.txt", "plugin.toml", "lib/test_main.py"} {
+		b.write(t, "p/"+name, "")
+		now := w.print()
+		if changed := now.changed(before); len(changed) != 1 {
+			t.Errorf("%s makes a change of %q", name, changed)
+		}
+		before = now
+	}
+}
+
 // TestOutside: a package in another folder is a source too.
 func TestOutside(t *testing.T) {
 	t.Parallel()
