@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,10 +157,11 @@ func get(t *testing.T, url string) (int, string) {
 func TestRequestsAreHeldAgainstTheSchema(t *testing.T) {
 	cfg := testConfig(t)
 	var ran atomic.Int32
-	start(t, cfg, host.WithHandler(plugin.Handle("calculate", func(ctx context.Context, in sum) (total, error) {
+	log, _ := start(t, cfg, host.WithHandler(plugin.Handle("calculate", func(ctx context.Context, in sum) (total, error) {
 		ran.Add(1)
 		return calculate(ctx, in)
-	}).WithRequestSchema(`{"type":"object","properties":{"A":{"type":"integer","minimum":1}},"required":["A"]}`)))
+	}).WithRequestSchema(`{"type":"object","properties":{"A":{"type":"integer","minimum":1}},"required":["A"]}`),
+		plugin.Handle("loose", calculate).WithRequestSchema(`{"type":"fish"}`)))
 	c := open(t, cfg)
 	for _, payload := range []string{`{"A":-4711}`, `{"B":1}`} {
 		var rejected *client.RejectedError
@@ -173,6 +175,12 @@ func TestRequestsAreHeldAgainstTheSchema(t *testing.T) {
 	}
 	if n := ran.Load(); n != 1 {
 		t.Errorf("the handler ran %d times, want once", n)
+	}
+	if got, err := client.Call[total](t.Context(), c, "loose", sum{1, 2}); err != nil || got.Result != 3 {
+		t.Errorf("with a schema that cannot be used: %+v, %v", got, err)
+	}
+	if !regexp.MustCompile(`\[ERROR\].*requests are not checked.*handler=loose`).MatchString(log.String()) {
+		t.Errorf("nobody is told of a schema that cannot be used:\n%s", log)
 	}
 }
 
