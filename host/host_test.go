@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -24,6 +23,7 @@ import (
 	"rrhost/client"
 	"rrhost/config"
 	"rrhost/host"
+	"rrhost/internal/testservices"
 	"rrhost/plugin"
 )
 
@@ -39,12 +39,11 @@ func calculate(_ context.Context, in sum) (total, error) { return total{in.A + i
 // freeAddress is a loopback address that nobody listens on now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testservices.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // testConfig is a host with the embedded broker in a folder of its own.

@@ -81,16 +81,16 @@ func (b *builder) run(ctx context.Context) (output string, err error) {
 
 // outside are the folders that the program is built from beside its own: of the
 // packages of its module, or of one that it takes from a folder.
-func (b *builder) outside(ctx context.Context) []string {
+func (b *builder) outside(ctx context.Context) ([]string, error) {
 	if !b.isGo() {
-		return nil
+		return nil, nil
 	}
 	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f",
 		`{{with .Module}}{{if or .Main (and .Replace (not .Replace.Version))}}{{$.Dir}}{{end}}{{end}}`, ".")
 	cmd.Dir = b.folder
 	out, err := cmd.Output()
 	if err != nil {
-		return nil // it built just now; what it is built from is seen the next time
+		return nil, err
 	}
 	var dirs []string
 	for dir := range strings.Lines(string(out)) {
@@ -99,5 +99,5 @@ func (b *builder) outside(ctx context.Context) []string {
 			dirs = append(dirs, dir)
 		}
 	}
-	return dirs
+	return dirs, nil
 }

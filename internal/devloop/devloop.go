@@ -212,7 +212,12 @@ func (w *watched) look(ctx context.Context) {
 	if b == nil {
 		return
 	}
-	outside := b.outside(ctx)
+	outside, err := b.outside(ctx)
+	if err != nil {
+		// It built just now: a source is being written. What is known stays.
+		w.stale = time.Now()
+		return
+	}
 	// If something has changed meanwhile, it is built, and this is done again.
 	if !slices.Equal(outside, w.outside) && maps.Equal(w.print(), w.seen) {
 		w.outside = outside

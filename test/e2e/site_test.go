@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -201,28 +198,14 @@ func (s *site) client(opts ...client.Option) *client.Client {
 	return c
 }
 
-// freeAddress is a loopback address that nobody listens on now, and that no other
-// site got. It is below the ports that outgoing connections take, which would be
-// in the way of a host that starts again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(9_000))
-		if _, taken := addresses.LoadOrStore(address, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		l.Close()
-		return address
+	address, err := testservices.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return address
 }
-
-var addresses sync.Map // given to sites
 
 // until waits for a condition, which says what is missing.
 func until(t *testing.T, limit time.Duration, met func() (missing string)) {

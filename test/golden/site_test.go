@@ -3,7 +3,6 @@ package golden
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"rrhost/config"
 	"rrhost/host"
 	"rrhost/internal/kafka"
+	"rrhost/internal/testservices"
 	"rrhost/internal/wire"
 )
 
@@ -89,12 +89,11 @@ func startSite(t *testing.T) *site {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testservices.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 type logBuffer struct {

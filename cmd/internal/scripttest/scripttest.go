@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rrhost/internal/testservices"
 )
 
 // patience bounds what a script waits for; it is only ever reached by a failure.
@@ -59,7 +61,7 @@ func Run(t *testing.T, others ...string) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			for _, name := range []string{"KAFKA", "ADMIN", "CLOSED"} {
-				address, err := freeAddress()
+				address, err := testservices.FreeAddress()
 				if err != nil {
 					return err
 				}
@@ -117,14 +119,6 @@ func caches(t *testing.T) map[string]string {
 		values[names[n]] = value
 	}
 	return values
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // need checks a command's arguments.

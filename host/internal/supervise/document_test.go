@@ -17,7 +17,7 @@ func TestDocument(t *testing.T) {
 	words := strings.Join(strings.Fields(string(text)), " ")
 	for _, phrase := range []string{
 		fmt.Sprintf("`start_timeout` (%d s unless configured)", DefaultStartTimeout/time.Second),
-		fmt.Sprintf("The host asks every %d s, also under load; %s checks in a row without that answer within %d s end the process",
+		fmt.Sprintf("and then every %d s, also under load; %s checks in a row without that answer within %d s end the process",
 			defaultTiming.health/time.Second, []string{2: "two", 3: "three", 4: "four"}[defaultTiming.strikes], defaultTiming.healthTimeout/time.Second),
 	} {
 		if !strings.Contains(words, phrase) {
