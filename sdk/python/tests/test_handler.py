@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -152,7 +151,10 @@ def test_authors_errors(make: Any) -> None:
     assert str(HandlerError("", "m")) == "m"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup is newer")
+TaskGroup: Any = getattr(asyncio, "TaskGroup", None)
+
+
+@pytest.mark.skipif(TaskGroup is None, reason="asyncio.TaskGroup is newer than Python 3.10")
 def test_task_groups(caplog: pytest.LogCaptureFixture) -> None:
     async def refuse() -> None:
         raise HandlerError("refused", "in a task")
@@ -161,11 +163,11 @@ def test_task_groups(caplog: pytest.LogCaptureFixture) -> None:
         raise ValueError("secret")
 
     async def one(_: Any) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(refuse())
 
     async def two(_: Any) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(fail())
             group.create_task(refuse())
 
