@@ -204,8 +204,10 @@ func TestDocumentMurmur2(t *testing.T) {
 		if got := fmt.Sprint(int32(murmur2([]byte(key)))); got != row[1] {
 			t.Errorf("murmur2(%q) = %s, the document has %s", key, got, row[1])
 		}
-		if got := fmt.Sprint(Partition([]byte(key), 16)); got != row[2] {
-			t.Errorf("Partition(%q, 16) = %s, the document has %s", key, got, row[2])
+		for i, n := range []int32{16, 12} {
+			if got := fmt.Sprint(Partition([]byte(key), n)); got != row[2+i] {
+				t.Errorf("Partition(%q, %d) = %s, the document has %s", key, n, got, row[2+i])
+			}
 		}
 	}
 }

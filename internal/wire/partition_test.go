@@ -15,14 +15,16 @@ const partitionsFile = "testdata/partitions.json"
 // docs/wire.md has the same table.
 type partitionVectors struct {
 	Description []string          `json:"description"`
-	Partitions  int32             `json:"partitions"` // of the topic
 	Cases       []partitionVector `json:"cases"`
 }
 
 type partitionVector struct {
-	Key       string `json:"key"`
-	Murmur2   int32  `json:"murmur2"`
-	Partition int32  `json:"partition"`
+	Key     string `json:"key"`
+	Murmur2 int32  `json:"murmur2"`
+	// The partition in a topic of 16; and in one of 12, which takes all of the
+	// hash's bits and not the last few.
+	Of16 int32 `json:"of_16"`
+	Of12 int32 `json:"of_12"`
 }
 
 func readPartitionVectors(t testing.TB) partitionVectors {
@@ -44,13 +46,14 @@ func readPartitionVectors(t testing.TB) partitionVectors {
 }
 
 func TestMurmur2(t *testing.T) {
-	vectors := readPartitionVectors(t)
-	for _, v := range vectors.Cases {
+	for _, v := range readPartitionVectors(t).Cases {
 		if got := int32(murmur2([]byte(v.Key))); got != v.Murmur2 {
 			t.Errorf("murmur2(%q) = %d, want %d", v.Key, got, v.Murmur2)
 		}
-		if got := Partition([]byte(v.Key), vectors.Partitions); got != v.Partition {
-			t.Errorf("Partition(%q, %d) = %d, want %d", v.Key, vectors.Partitions, got, v.Partition)
+		for n, want := range map[int32]int32{16: v.Of16, 12: v.Of12} {
+			if got := Partition([]byte(v.Key), n); got != want {
+				t.Errorf("Partition(%q, %d) = %d, want %d", v.Key, n, got, want)
+			}
 		}
 	}
 }
