@@ -152,21 +152,24 @@ func TestFailFastForgets(t *testing.T) {
 	request := client.Request{Topic: "deserted-" + s.suffix, Payload: []byte("{}"), Timeout: 300 * time.Millisecond}
 	out := s.outside()
 	defer out.Close()
-	for age, want := range map[time.Duration]error{
-		discovery.Lifetime + 10*time.Second: client.ErrNotServed,
-		discovery.Lifetime - 10*time.Second: context.DeadlineExceeded, // sent, and nobody answers
+	for _, tt := range []struct { // in this order: the second one serves for both
+		age  time.Duration
+		want error
+	}{
+		{discovery.Lifetime + 10*time.Second, client.ErrNotServed},
+		{discovery.Lifetime - 10*time.Second, context.DeadlineExceeded}, // sent, and nobody answers
 	} {
 		a := discovery.Announcement{Host: uuid.NewString(), Topics: []discovery.Topic{{Name: request.Topic}}}
 		value, err := a.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &kgo.Record{Topic: s.cfg.Discovery.Topic, Key: []byte(a.Host), Value: value, Timestamp: time.Now().Add(-age)}
+		r := &kgo.Record{Topic: s.cfg.Discovery.Topic, Key: []byte(a.Host), Value: value, Timestamp: time.Now().Add(-tt.age)}
 		if err := out.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.client(client.WithFailFast()).Do(t.Context(), request); !errors.Is(err, want) {
-			t.Errorf("announced %s ago: %v, want %v", age, err, want)
+		if _, err := s.client(client.WithFailFast()).Do(t.Context(), request); !errors.Is(err, tt.want) {
+			t.Errorf("announced %s ago: %v, want %v", tt.age, err, tt.want)
 		}
 	}
 }
