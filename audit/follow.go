@@ -67,9 +67,9 @@ func (r *Reader) pages(ctx context.Context, q Range, yield func(Row, error) bool
 	}
 }
 
-// WaitOutcome is [Reader.ByRequestID], but waits until the request's outcome is
-// there, for at most wait: then it returns what is. It ends before with ctx's
-// error.
+// WaitOutcome is [Reader.ByRequestID], but waits until the request and its outcome
+// are there, in whichever order they are stored, for at most wait: then it returns
+// what is. It ends before with ctx's error.
 func (r *Reader) WaitOutcome(ctx context.Context, id string, wait time.Duration) ([]Row, error) {
 	end := time.NewTimer(wait)
 	defer end.Stop()
@@ -80,7 +80,9 @@ func (r *Reader) WaitOutcome(ctx context.Context, id string, wait time.Duration)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(rows, func(row Row) bool { return row.Type == TypeResponse || row.Type == TypeDeadLetter }) {
+		asked := slices.ContainsFunc(rows, func(row Row) bool { return row.Type == TypeRequest })
+		ended := slices.ContainsFunc(rows, func(row Row) bool { return row.Type == TypeResponse || row.Type == TypeDeadLetter })
+		if asked && ended {
 			return rows, nil
 		}
 		select {
