@@ -29,7 +29,7 @@ demo: build plugins ## a host, a plugin, one request and its audit rows; needs G
 test: norace ## every test, on a real Kafka and a real Cassandra (see scripts/services)
 	scripts/services/languages.sh scripts/services/with.sh $(GO) test $(TESTFLAGS) ./...
 
-test-fast: norace ## the tests that need Go alone
+test-fast: norace ## the quick tests, which need Go alone; under two minutes
 	RRHOST_TEST_FAST=1 GOFLAGS=-ldflags=-s GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) -vet=off -timeout 5m -p 6 -parallel 6 ./...
 
 .PHONY: norace

@@ -20,6 +20,7 @@ import (
 	"rrhost/audit/internal/sqlite"
 	"rrhost/audit/internal/trail"
 	"rrhost/config"
+	"rrhost/internal/testservices"
 	"rrhost/internal/wire"
 )
 
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestIngestsExactlyTheLog(t *testing.T) {
+	testservices.Long(t)
 	b := newBench(t)
 	var records []*kgo.Record
 	ids := map[string]int{}

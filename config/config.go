@@ -165,7 +165,8 @@ type Topic struct {
 	Concurrency int
 	// Timeout is the longest a request may take, whatever its requester allows.
 	Timeout time.Duration
-	// MaxAttempts is how often a request is tried whose plugin crashed.
+	// MaxAttempts is how many crashes of its plugin count against a request. One that
+	// several requests may have caused counts against none that is tried again.
 	MaxAttempts int
 	// Ordering is "none" (default); "key" is reserved.
 	Ordering string

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"rrhost/internal/testservices"
 )
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -108,6 +110,7 @@ func TestHosts(t *testing.T) {
 
 // Whoever writes to the topic must not fill the memory of who reads it.
 func TestHostsAreBoundedByBytes(t *testing.T) {
+	testservices.Long(t)
 	var h Hosts
 	var topics []string
 	for i := range MaxTopics {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rrhost/internal/testservices"
 )
 
 const order = `{
@@ -104,6 +106,7 @@ func TestNumbersBeyondReason(t *testing.T) {
 // A payload of nothing but mistakes must cost about what a good one costs, also
 // where each is far down: what is kept of each grows with its depth.
 func TestMistakesAreBounded(t *testing.T) {
+	testservices.Long(t)
 	s, err := Compile([]byte(`{"$id":"http://example.com/tree","type":["array","object"],"items":{"$ref":"#"},"required":["x"]}`))
 	if err != nil {
 		t.Fatal(err)

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rrhost/internal/testservices"
 )
 
 // The README's commands as they stand there, in a folder like the repository's
 // whose config.toml differs in its addresses alone.
 func TestCommandsOfTheReadme(t *testing.T) {
+	testservices.Long(t)
 	root, err := repository()
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"rrhost/client"
 	"rrhost/internal/conformance"
 	"rrhost/internal/process"
+	"rrhost/internal/testservices"
 )
 
 // frozenPlugin is the frozen plugin, built once, in a folder of its own.
@@ -64,6 +65,7 @@ func TestFrozenIsFrozen(t *testing.T) {
 // TestFrozenPluginConforms: today's demands are those of then, but for what came
 // later and an old plugin cannot know.
 func TestFrozenPluginConforms(t *testing.T) {
+	testservices.Long(t)
 	t.Parallel()
 	later := []string{"token"}
 	cfg := process.Config{Name: "frozen", Path: frozenPlugin, Dir: t.TempDir()}

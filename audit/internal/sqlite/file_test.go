@@ -9,6 +9,7 @@ import (
 
 	"rrhost/audit/internal/storetest"
 	"rrhost/audit/internal/trail"
+	"rrhost/internal/testservices"
 )
 
 func TestFileIsItsOwnersAlone(t *testing.T) {
@@ -54,6 +55,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestFileStaysSmall(t *testing.T) {
+	testservices.Long(t)
 	s := openTemp(t)
 	clock := time.Now()
 	s.now = func() time.Time { return clock }
