@@ -247,19 +247,16 @@ func TestChecksKeepNobodyWaiting(t *testing.T) {
 		}
 	})
 	t.Run("too late", func(t *testing.T) {
-		p, l, g := begin()
-		g.start(l, long("a", "1", 30*time.Millisecond))
-		l.Wait()
-		for range 500 { // the timer's goroutine may be on its way still
-			if _, ok := g.outcome("a"); ok {
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
+		p, l, _ := begin()
+		ended := make(chan Outcome, 1)
+		l.Start(long("a", "1", 30*time.Millisecond), func(o Outcome) { ended <- o })
+		if o := <-ended; o.Status != wire.StatusDeadlineExceeded || o.Attempt != 1 {
+			t.Errorf("%+v", o)
 		}
+		l.Wait()
 		if ids := p.ids(); ids != nil {
 			t.Errorf("started %v", ids)
 		}
-		g.want("a", wire.StatusDeadlineExceeded, 1)
 		if s := l.State(); s.Running != 0 || s.Stuck != 0 {
 			t.Errorf("state %+v", s)
 		}
