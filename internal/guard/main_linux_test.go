@@ -20,7 +20,7 @@ import (
 // roleEnv makes another program of this test binary.
 const roleEnv = "RRHOST_GUARD_TEST"
 
-var roles = map[string]func() error{"host": hostRole, "init": initRole}
+var roles = map[string]func() error{"host": hostRole, "init": initRole, "modest": modestRole}
 
 func TestMain(m *testing.M) {
 	if role := roles[os.Getenv(roleEnv)]; role != nil {
@@ -47,6 +47,12 @@ func hostRole() error {
 	}
 	fmt.Println(c.PID, c.guardian.Process.Pid)
 	return c.Wait()
+}
+
+// modestRole is a host that is not root and wants another user all the same.
+func modestRole() error {
+	_, err := Start(context.Background(), Program{Path: "/bin/true", Dir: "/", User: &User{Name: "other"}})
+	return err
 }
 
 // initRole is PID 1 of a container, see TestReap.
