@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"rrhost/internal/testprograms"
 )
 
 // The demo leaves no goroutine, process or file behind, whether it ends well or
 // is interrupted.
 func TestDemoLeavesNothing(t *testing.T) {
 	plugins := t.TempDir()
-	out, err := exec.Command("go", "build", "-o", filepath.Join(plugins, "calculate", "calculate"), "rrhost/plugins/calculate").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := testprograms.Build(filepath.Join(plugins, "calculate"), "rrhost/plugins/calculate"); err != nil {
+		t.Fatal(err)
 	}
 	interrupted, interrupt := context.WithCancel(t.Context())
 	interrupt()

@@ -3,11 +3,12 @@ package conformance
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"rrhost/internal/testprograms"
 )
 
 // The Go SDK's conformance plugin, and one that is none, built once.
@@ -31,11 +32,9 @@ func runTests(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	goPlugin = filepath.Join(dir, "conformance")
 	echoPlugin = filepath.Join(dir, "echo")
-	for _, pkg := range []string{"rrhost/plugin/conformance", "rrhost/plugins/echo"} {
-		if text, err := exec.Command("go", "build", "-o", dir+"/", pkg).CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", pkg, err, text)
-			return 1
-		}
+	if err := testprograms.Build(dir, "rrhost/plugin/conformance", "rrhost/plugins/echo"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {

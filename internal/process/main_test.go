@@ -3,9 +3,12 @@ package process
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"rrhost/internal/testprograms"
 )
 
 // The plugins under test, built once.
@@ -22,15 +25,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	for _, build := range []struct {
-		pkg string
-		to  *string
-	}{{"rrhost/internal/testplugin", &testPlugin}, {"rrhost/plugins/echo", &echoPlugin}, {"rrhost/internal/testplugin/raw", &rawPlugin}} {
-		if *build.to, err = buildPlugin(dir, build.pkg); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	if err := testprograms.Build(dir, "rrhost/internal/testplugin", "rrhost/internal/testplugin/raw", "rrhost/plugins/echo"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
+	testPlugin, rawPlugin, echoPlugin = filepath.Join(dir, "testplugin"), filepath.Join(dir, "raw"), filepath.Join(dir, "echo")
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

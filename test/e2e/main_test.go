@@ -7,13 +7,14 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gocql/gocql"
+
+	"rrhost/internal/testprograms"
 )
 
 // binaries is where the programs of this run are built.
@@ -53,59 +54,32 @@ func dropKeyspace(address string) {
 
 // build builds all programs once.
 var build = sync.OnceValue(func() error {
-	return goBuild("./cmd/rrhost", "./cmd/rrclient", "./plugins/calculate", "./plugins/echo", "./internal/testplugin")
+	return testprograms.Build(binaries, "./cmd/rrhost", "./cmd/rrclient", "./plugins/calculate", "./plugins/echo", "./internal/testplugin")
 })
 
 // buildRace builds the host with the race detector, for tests under it in which
 // much happens at once; elsewhere it would only be slow.
 var buildRace = sync.OnceValue(func() error {
 	if !raceEnabled {
-		return goBuildTo("rrhost-race", "./cmd/rrhost")
+		return testprograms.Build(filepath.Join(binaries, "race"), "./cmd/rrhost")
 	}
-	return goBuildTo("rrhost-race", "-race", "./cmd/rrhost")
+	return testprograms.BuildRace(filepath.Join(binaries, "race"), "./cmd/rrhost")
 })
 
 // program returns the path of a built program.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	do := build
-	if name == "rrhost-race" {
-		do = buildRace
-	}
-	if err := do(); err != nil {
+	if err := build(); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(binaries, name)
 }
 
-func goBuild(packages ...string) error { return goBuildTo("", packages...) }
-
-func goBuildTo(name string, args ...string) error {
-	root, err := repository()
-	if err != nil {
-		return err
+// hostUnderRace returns the path of the host with the race detector.
+func hostUnderRace(t *testing.T) string {
+	t.Helper()
+	if err := buildRace(); err != nil {
+		t.Fatal(err)
 	}
-	cmd := exec.Command("go", append([]string{"build", "-o", binaries + string(filepath.Separator) + name}, args...)...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %v: %w\n%s", args, err, out)
-	}
-	return nil
-}
-
-// repository is the folder of go.mod.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no go.mod in any folder above the working directory")
-		}
-		dir = filepath.Dir(dir)
-	}
+	return filepath.Join(binaries, "race", "rrhost")
 }

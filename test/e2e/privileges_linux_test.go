@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rrhost/client"
+	"rrhost/internal/testprograms"
 )
 
 // What the plugin internal/testplugin/hostile is asked, and answers.
@@ -36,7 +37,7 @@ type (
 // docs/plugins-security.md says: with a user of its own nothing, with the host's a
 // list of things.
 func TestHostilePlugin(t *testing.T) {
-	if err := goBuild("./internal/testplugin/hostile"); err != nil {
+	if err := testprograms.Build(binaries, "./internal/testplugin/hostile"); err != nil {
 		t.Fatal(err)
 	}
 	documented := documentedReach(t)
@@ -164,7 +165,7 @@ func (f findings) against(t *testing.T, documented map[string][2]bool, column in
 // plugin with the host's user, and for one of its own.
 func documentedReach(t *testing.T) map[string][2]bool {
 	t.Helper()
-	root, err := repository()
+	root, err := testprograms.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (s *site) start() *process {
 // startWatched is start, with the race detector where the tests have it.
 func (s *site) startWatched() *process {
 	s.t.Helper()
-	return s.awaitReady(s.launch(program(s.t, "rrhost-race")))
+	return s.awaitReady(s.launch(hostUnderRace(s.t)))
 }
 
 func (s *site) awaitReady(p *process) *process {

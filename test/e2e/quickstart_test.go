@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"rrhost/internal/testprograms"
 	"rrhost/internal/testservices"
 )
 
@@ -42,7 +43,7 @@ func TestQuickStartOnKafkaAndCassandra(t *testing.T) {
 // The shipped configuration as it is, but for its ports.
 func TestQuickStartWithGoAlone(t *testing.T) {
 	s := newSite(t, embedded, layout{plugins: map[string]string{"calculate": "calculate", "echo": "echo"}})
-	root, err := repository()
+	root, err := testprograms.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rrhost/internal/testprograms"
 	"rrhost/internal/testservices"
 )
 
@@ -15,7 +16,7 @@ import (
 // whose config.toml differs in its addresses alone.
 func TestCommandsOfTheReadme(t *testing.T) {
 	testservices.Long(t)
-	root, err := repository()
+	root, err := testprograms.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

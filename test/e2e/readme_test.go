@@ -7,12 +7,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"rrhost/internal/testprograms"
 )
 
 // The README's plugin, in a module of its own, built and dropped in with the
 // README's commands while nothing else is told to it.
 func TestPluginWrittenFromTheReadme(t *testing.T) {
-	root, err := repository()
+	root, err := testprograms.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"rrhost/client"
 	"rrhost/internal/conformance"
 	"rrhost/internal/process"
+	"rrhost/internal/testprograms"
 	"rrhost/internal/testservices"
 )
 
@@ -32,10 +32,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	frozenPlugin = filepath.Join(dir, "frozen")
-	text, err := exec.Command("go", "build", "-o", frozenPlugin, "rrhost/test/golden/frozen").CombinedOutput()
 	code := 1
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "build the frozen plugin: %v\n%s", err, text)
+	if err := testprograms.Build(dir, "rrhost/test/golden/frozen"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	} else if code = m.Run(); code == 0 {
 		if err := goleak.Find(goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick")); err != nil {
 			fmt.Fprintln(os.Stderr, err)

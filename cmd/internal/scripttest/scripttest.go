@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"rrhost/internal/testprograms"
 	"rrhost/internal/testservices"
 )
 
@@ -91,18 +92,10 @@ func Run(t *testing.T, others ...string) {
 	})
 }
 
-// build builds packages into a folder, with the cache of whoever runs the tests.
 func build(t *testing.T, dir string, packages ...string) {
 	t.Helper()
-	if len(packages) == 0 {
-		return
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := testprograms.Build(dir, packages...); err != nil {
 		t.Fatal(err)
-	}
-	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go build %v: %v\n%s", packages, err, out)
 	}
 }
 

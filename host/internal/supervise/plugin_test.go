@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"rrhost/internal/handler"
 	"rrhost/internal/plugindir"
 	"rrhost/internal/process"
+	"rrhost/internal/testprograms"
 	"rrhost/internal/wire"
 )
 
@@ -39,8 +39,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	testPlugin = filepath.Join(dir, "testplugin")
-	if text, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", testPlugin, "rrhost/internal/testplugin").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
+	if err := testprograms.Build(dir, "rrhost/internal/testplugin"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()
