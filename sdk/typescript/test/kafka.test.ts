@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
-import { NetworkError, ProtocolError, UserError } from "@platformatic/kafka";
+import { MultipleErrors, NetworkError, ProtocolError, UserError } from "@platformatic/kafka";
 import { type ReplyRecord, type RequestRecord, UnsentError } from "#dist/client/client.js";
 import { type PartitionReader, Tail } from "#dist/client/tail.js";
-import { type Sender, type Topics, Writer } from "#dist/client/writer.js";
+import { baseOptions } from "#dist/client/kafka.js";
+import { type Sender, type Topics, Writer, producerOptions } from "#dist/client/writer.js";
 import { partitionOf } from "#dist/client/partition.js";
 
 const partitions = [{ leader: 1 }, { leader: -1 }, { leader: 1 }, { leader: 2 }];
@@ -141,6 +142,22 @@ test("a topic that does not exist is told at once, and a broker that is away is 
   await closed.writer.close();
   await sending;
   assert.equal(closed.asked(), 3);
+});
+
+test("a topic that was deleted while it was known is forgotten, and told", async () => {
+  let forgotten = 0;
+  const topics = { metadata, close: async () => {}, clearMetadata: () => void forgotten++ };
+  const gone = new MultipleErrors("Producing messages failed.", [new UserError("Unknown topic t.")]);
+  const writer = new Writer(topics as unknown as Topics, () => ({ send: () => Promise.reject(gone), close: async () => {} }) as unknown as Sender);
+  // An earlier try may have reached it, and a host that reads it.
+  await assert.rejects(writer.send(wanted), (err: unknown) => err instanceof Error && !(err instanceof UnsentError) && /^topic t does not exist/.test(err.message));
+  assert.equal(forgotten, 1);
+
+  const delay = (operation: string, err: Error) => producerOptions(baseOptions({ brokers: ["b:1"], clientId: "c", tls: undefined, sasl: undefined })).retryDelay({}, operation, 9, 20, err);
+  const unknown = new ProtocolError("UNKNOWN_TOPIC_OR_PARTITION");
+  assert.ok(20 * delay("metadata", unknown) < 1000);
+  assert.equal(delay("metadata", new NetworkError("away")), 1000);
+  assert.equal(delay("produce", unknown), 1000);
 });
 
 const batch = (first: number, values: (string | null)[], attributes = 0) => ({

@@ -1,6 +1,8 @@
 // A requester that asks a running host everything, as a program of its own: on
 // Node and on Bun. It prints ok, or fails.
 import assert from "node:assert/strict";
+import { Admin } from "@platformatic/kafka";
+import { baseOptions } from "#dist/client/kafka.js";
 import { HandlerError, RejectedError, SendError, TimeoutError, connect, generateKey } from "rrhost/client";
 import { options, topic } from "./site.js";
 
@@ -44,6 +46,16 @@ await assert.rejects(
   c.call(topic("nowhere"), {}, { timeout: 1000 }),
   (err: unknown) => err instanceof SendError && err.unsent && /topic nowhere\S* does not exist/.test(err.message),
 );
+// Deleted after it was used, so that what is known of it is old.
+const admin = new Admin(baseOptions({ ...options, brokers: options.brokers.split(","), clientId: "test", tls: options.tls || undefined }));
+const deleted = topic("deleted");
+await admin.createTopics({ topics: [deleted], partitions: 1, replicas: 1 });
+await assert.rejects(c.call(deleted, {}, { timeout: 500 }), (err: unknown) => err instanceof TimeoutError && err.acknowledged);
+await admin.deleteTopics({ topics: [deleted] });
+await admin.close();
+for (const unsent of [false, true]) {
+  await assert.rejects(c.call(deleted, {}, { timeout: 5000 }), (err: unknown) => err instanceof SendError && err.unsent === unsent && /topic deleted\S* does not exist/.test(err.message));
+}
 await assert.rejects(c.call(topic("exit"), { code: 7 }), (err: unknown) => err instanceof RejectedError && err.status === "plugin_crashed");
 assert.equal(await c.call(topic("echo"), "after the crash"), "after the crash");
 

@@ -18,19 +18,19 @@ export const retries = 5;
 export const retryDelayMs = (attempt: number): number => Math.min(50 * 2 ** attempt, 1000);
 
 /** What every connection to the brokers shares. */
-export function baseOptions(options: KafkaOptions): BaseOptions {
+export function baseOptions(options: KafkaOptions) {
   return {
     clientId: options.clientId,
     bootstrapBrokers: options.brokers.map(addressOf),
     connectTimeout: 5000,
     // What is under way when a client is closed must not go on waiting.
     retries,
-    retryDelay: (client, _operation, attempt) => ((client as Base).closed ? 0 : retryDelayMs(attempt)),
+    retryDelay: (client: object, _operation: string, attempt: number, _retries: number, _err: Error) => ((client as Base).closed ? 0 : retryDelayMs(attempt)),
     metadataMaxAge: 120_000,
     autocreateTopics: false,
     ...(options.tls && { tls: options.tls }),
     ...(options.sasl && { sasl: options.sasl }),
-  };
+  } satisfies BaseOptions;
 }
 
 function addressOf(broker: string): { host: string; port: number } {
@@ -41,6 +41,7 @@ function addressOf(broker: string): { host: string; port: number } {
 
 /** Whether err says that a topic does not exist. The library says so in words alone. */
 export function isUnknownTopic(err: unknown): boolean {
+  if (err instanceof MultipleErrors) return err.errors.some(isUnknownTopic);
   return err instanceof UserError && err.message.startsWith("Unknown topic ");
 }
 

@@ -17,7 +17,7 @@ const maxBatchBytes = 900_000;
 const recordOverhead = 128;
 
 /** What a writer needs of a client for metadata, and of a producer. */
-export type Topics = Pick<Base, "metadata" | "close">;
+export type Topics = Pick<Base, "metadata" | "clearMetadata" | "close">;
 export type Sender = Pick<Producer, "send" | "close">;
 
 /**
@@ -43,7 +43,7 @@ export class Writer implements Requests {
   /** A writer with connections of its own. */
   static over(options: KafkaOptions): Writer {
     const base = baseOptions(options);
-    return new Writer(new Base({ ...base, retries: 0 }), () => new Producer({ ...base, idempotent: true, retries: 20 }));
+    return new Writer(new Base({ ...base, retries: 0 }), () => new Producer(producerOptions(base)));
   }
 
   async send(record: RequestRecord): Promise<void> {
@@ -88,7 +88,7 @@ export class Writer implements Requests {
         return (await this.topics.metadata({ topics: [topic] })).topics.get(topic)!;
       } catch (err) {
         if (isUnknownTopic(err)) {
-          throw new UnsentError(`topic ${topic} does not exist (hint: check the name; \`rrhost run\` creates those that it serves)`, err);
+          throw new UnsentError(missing(topic), err);
         }
         const last = attempt > retries || !wanted();
         if (!last) await sleep(retryDelayMs(attempt), undefined, { signal }).catch(() => {});
@@ -124,6 +124,12 @@ export class Writer implements Requests {
         for (const one of batch) await this.sendBatch([one], partition);
         return;
       }
+      if (isUnknownTopic(err)) {
+        // Deleted since it was used: the next call is to hear so from the brokers.
+        this.topics.clearMetadata();
+        for (const { record, reject } of batch) reject(new Error(missing(record.topic)));
+        return;
+      }
       for (const { reject } of batch) reject(err);
     } finally {
       life.users--;
@@ -152,6 +158,26 @@ export class Writer implements Requests {
 interface Life {
   producer: Sender;
   users: number; // batches under way
+}
+
+/** What a producer tries: long enough for a broker's restart. */
+export function producerOptions(base: ReturnType<typeof baseOptions>) {
+  return {
+    ...base,
+    idempotent: true,
+    retries: 20,
+    // A topic that the brokers do not know is missing. The one that is asked may
+    // not have heard of a new one yet, so all tries together take half a second.
+    retryDelay: (...args: Parameters<typeof base.retryDelay>) => {
+      const [, operation, , , err] = args;
+      const missing = operation === "metadata" && isKafkaError(err, "UNKNOWN_TOPIC_OR_PARTITION");
+      return Math.min(base.retryDelay(...args), missing ? 25 : Infinity);
+    },
+  };
+}
+
+function missing(topic: string): string {
+  return `topic ${topic} does not exist (hint: check the name; \`rrhost run\` creates those that it serves)`;
 }
 
 function message({ topic, key, value, headers }: RequestRecord, partition: number) {
