@@ -199,6 +199,28 @@ func TestOutside(t *testing.T) {
 	}
 }
 
+// TestOutsideIsBeingWritten: a source that is half written when the folders are
+// looked for leaves them watched, and they are looked for again.
+func TestOutsideIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	b := &bench{dir: t.TempDir()}
+	b.write(t, "lib/go.mod", "module lib\n\ngo 1.26\n")
+	b.write(t, "lib/lib.go", "package lib\n\nconst Word = \"one\"\n")
+	b.write(t, "p/go.mod", goMod+"\nrequire lib v0.0.0\n\nreplace lib => ../lib\n")
+	b.write(t, "p/main.go", "package main\n\nimport \"lib\"\n\nfunc main() { println(lib.Word) }\n")
+	l := New(Config{Dir: b.dir, Plugins: []string{"p"}, Report: func(Event) {}})
+	l.Build(t.Context())
+	w := l.plugins[0]
+	if len(w.outside) != 1 || !w.stale.IsZero() {
+		t.Fatalf("folders %q, out of date since %v", w.outside, w.stale)
+	}
+	b.write(t, "lib/lib.go", "")
+	w.look(t.Context())
+	if len(w.outside) != 1 || w.stale.IsZero() {
+		t.Errorf("with an empty source: folders %q, out of date since %v", w.outside, w.stale)
+	}
+}
+
 // TestOwnBuild: plugin.toml says how, in the folder; what the command makes there
 // is no source, and what is edited meanwhile is.
 func TestOwnBuild(t *testing.T) {
