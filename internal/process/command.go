@@ -84,8 +84,8 @@ func (c *command) start(ctx context.Context, env []string) error {
 		c.kill()
 		<-c.exited
 		c.closePipes()
-		if c.out.first != "" {
-			err = fmt.Errorf("%w; it said: %s", err, c.out.first)
+		if c.out.why != "" {
+			err = fmt.Errorf("%w; it said: %s", err, c.out.why)
 		}
 		return err
 	}

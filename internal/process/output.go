@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -29,9 +30,13 @@ const (
 type output struct {
 	logger hclog.Logger // has the plugin's name, version and pid
 	crash  crashState
-	first  string // first line that was no log record, cut; for a failed start
+	why    string // for a failed start: the first line of text that names an error, or else the first; cut
 	tail   *Tail  // nil: none is kept
 }
+
+// namesError matches the line that tells what is wrong in what Python and Node
+// print when they die. What is before it is where.
+var namesError = regexp.MustCompile(`^[\w.]*(Error|Exception)( \[\w+\])?: `)
 
 // crashState follows the lines of a Go program that dies of a panic.
 type crashState int
@@ -180,10 +185,10 @@ func (o *output) text(stream string, text []byte, truncated bool) {
 		}
 	}
 	line = printable(line)
-	if o.first == "" {
-		o.first = line
-		if len(o.first) > 200 {
-			o.first = o.first[:200] + "…"
+	if names := namesError.MatchString(line); o.why == "" || names && !namesError.MatchString(o.why) {
+		o.why = line
+		if len(o.why) > 200 {
+			o.why = o.why[:200] + "…"
 		}
 	}
 	o.tail.add(line)

@@ -384,6 +384,8 @@ func TestStartsThatFail(t *testing.T) {
 	}{
 		{"silent exit", "exit 3", "exited with code 3 before its handshake", false},
 		{"says why", "echo no licence >&2; exit 1", "it said: no licence", false},
+		{"says why at the end", `printf 'Traceback (most recent call last):\n  File "main.py", line 1\nModuleNotFoundError: No module named rates\nErrors: 1\n' >&2; exit 1`, "it said: ModuleNotFoundError: No module named rates", false},
+		{"says why in the middle", `printf 'node:internal/modules:9\n\nError [ERR_MODULE_NOT_FOUND]: Cannot find module rates\n    at main.ts:1\n\nNode.js v22\n' >&2; exit 1`, "it said: Error [ERR_MODULE_NOT_FOUND]: Cannot find module rates", false},
 		{"no plugin", "echo hello world", "handshake", false},
 		{"no plugin that stays", "echo hello world; exec sleep 600", "is it an rrhost plugin?", false},
 		{"endless line", "exec tr '\\0' x </dev/zero", "is it an rrhost plugin?", false},
