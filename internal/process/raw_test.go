@@ -20,8 +20,8 @@ func TestRawPlugins(t *testing.T) {
 		hopeless bool
 	}{
 		{mode: "good"},
-		{mode: "http2-garbage", start: "connect"},
-		{mode: "http2-endless", start: "connect"},
+		{mode: "http2-garbage", start: "health check: rpc error: code = Unavailable"},
+		{mode: "http2-endless", start: "health check: rpc error: code = Unavailable"},
 		{mode: "health-garbage", start: "health check"},
 		{mode: "describe-garbage", start: "describe"},
 		{mode: "describe-huge", start: "describe"},

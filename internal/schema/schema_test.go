@@ -71,6 +71,7 @@ func least(do func()) time.Duration {
 // What a request costs must not grow with what its numbers are worth: nine bytes
 // may name a number of a million digits.
 func TestNumbersBeyondReason(t *testing.T) {
+	testservices.Long(t)
 	for _, text := range []string{`{"n":{"minimum":1}}`, `{"type":"integer"}`, `{"const":1}`, `{"uniqueItems":true}`, `{"multipleOf":0.5}`} {
 		s, err := Compile([]byte(`{"additionalProperties":` + text + `,"items":` + text + `}`))
 		if err != nil {
