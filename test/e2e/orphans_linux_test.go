@@ -70,6 +70,7 @@ func TestNothingOutlivesTheHost(t *testing.T) {
 				}
 				return ""
 			})
+			<-p.ended
 		})
 	}
 }
