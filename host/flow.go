@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,14 +28,15 @@ import (
 // Each step hands its result to the next. No step waits: what takes time calls
 // the next step when it is done.
 type flow struct {
-	topics   map[string]*topic
-	ring     *envelope.Ring
-	writer   *reply.Writer
-	allowed  func(topic string, partition int32) bool // as an address for replies
-	answered func(Answered)                           // for developers; nil: nobody is
-	pong     func(*topic) []byte                      // the answer to a ping
-	logger   hclog.Logger
-	inflight atomic.Int64
+	topics     map[string]*topic
+	ring       *envelope.Ring
+	writer     *reply.Writer
+	allowed    func(topic string, partition int32) bool // as an address for replies
+	maxPayload int                                      // of requests, opened, in bytes
+	answered   func(Answered)                           // for developers; nil: nobody is
+	pong       func(*topic) []byte                      // the answer to a ping
+	logger     hclog.Logger
+	inflight   atomic.Int64
 }
 
 // A topic is a [[topic]] with what serves it.
@@ -93,6 +95,13 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 	}
 	if r.wire.Op == wire.OpPing {
 		r.answerPing()
+		return r
+	}
+	if len(payload) > f.maxPayload { // more than the connection to a plugin may take
+		r.finish(dispatch.Outcome{Status: wire.StatusInvalidPayload, Error: wire.ErrorBody{
+			Code:    string(wire.StatusInvalidPayload),
+			Message: fmt.Sprintf("the payload has %d bytes; the host's max_payload is %d", len(payload), f.maxPayload),
+		}})
 		return r
 	}
 	r.job = r.topic.lane.Start(dispatch.Request{

@@ -216,7 +216,7 @@ type run struct {
 
 // wire joins the rooms: see [flow] for what goes through them.
 func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client sarama.Client) {
-	r.flow.logger = r.logger
+	r.flow.logger, r.flow.maxPayload = r.logger, r.cfg.Host.MaxPayload
 	r.flow.topics = make(map[string]*topic)
 	r.flow.writer = reply.New(reply.Config{
 		Producer: producer, Ring: r.flow.ring, Topics: r.cfg.Replies.Allow,

@@ -183,6 +183,31 @@ func TestRequestsAreHeldAgainstTheSchema(t *testing.T) {
 	}
 }
 
+// A requester's max_payload may be larger than the host's. What is above the
+// host's is more than the connection to a plugin takes, which would end it.
+func TestPayloadAboveTheHostsBound(t *testing.T) {
+	cfg := testConfig(t)
+	bounded := cfg
+	bounded.Host.MaxPayload = 2000
+	var ran atomic.Int32
+	start(t, bounded, host.WithHandler(plugin.HandleRaw("echo", func(_ context.Context, payload []byte) ([]byte, error) {
+		ran.Add(1)
+		return payload, nil
+	})))
+	c := open(t, cfg)
+	if _, err := c.Do(t.Context(), client.Request{Topic: "echo", Payload: make([]byte, 2000)}); err != nil {
+		t.Errorf("what fits: %v", err)
+	}
+	var rejected *client.RejectedError
+	_, err := c.Do(t.Context(), client.Request{Topic: "echo", Payload: make([]byte, 2001)})
+	if !errors.As(err, &rejected) || rejected.Status != client.StatusInvalidPayload || !strings.Contains(rejected.Message, "2001 bytes") {
+		t.Errorf("a byte more: %v, want invalid_payload that names the size", err)
+	}
+	if n := ran.Load(); n != 1 {
+		t.Errorf("the handler ran %d times, want once", n)
+	}
+}
+
 func TestHandlersInThisProcess(t *testing.T) {
 	cfg := testConfig(t)
 	log, stop := start(t, cfg, host.WithHandler(

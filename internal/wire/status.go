@@ -44,7 +44,7 @@ var statusTable = [...]StatusInfo{
 	{StatusHandlerError, "the handler returned an error or panicked; its own code is in the body", 4, true, true, false},
 	{StatusExpired, "too late before it started: the handler has not seen it", 3, true, true, false},
 	{StatusDeadlineExceeded, "too late while it ran", 3, true, true, false},
-	{StatusInvalidPayload, "not JSON, or not what the handler takes", 1, true, true, false},
+	{StatusInvalidPayload, "not JSON, not what the handler takes, or above the host's max_payload", 1, true, true, false},
 	{StatusPluginUnavailable, "the plugin was not ready in time, or is not to be started", 1, true, true, false},
 	{StatusPluginCrashed, "the plugin died with it, as often as it may be tried", 1, true, true, true},
 	{StatusNoHandler, "the plugin has no such handler", 1, true, true, false},
