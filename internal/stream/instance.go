@@ -284,9 +284,13 @@ func (i *Instance) Lost() int {
 	return i.lost
 }
 
+// maxDuration is the longest time in a handler that is believed. No requester
+// waits longer, and the reply's header has room for it.
+const maxDuration = 24 * time.Hour
+
 // resultOf trusts nothing that a plugin says beyond its form.
 func resultOf(r *proto.Result, maxReply int) handler.Result {
-	res := handler.Result{Duration: time.Duration(min(r.DurationUs, uint64(time.Hour/time.Microsecond))) * time.Microsecond}
+	res := handler.Result{Duration: time.Duration(min(r.DurationUs, uint64(maxDuration/time.Microsecond))) * time.Microsecond}
 	if e := r.GetError(); e != nil {
 		res.Err = handler.Foreign(e.GetStatus(), e.GetCode(), e.GetMessage(), e.GetDetails(), maxReply)
 		return res
