@@ -113,17 +113,21 @@ func TestCallRefusedBeforeSending(t *testing.T) {
 		{"no topic's name", Request{Topic: "bad topic!"}, `"bad topic!" cannot be the name of a topic`, ErrMalformed},
 		{"dead letters", Request{Topic: "calculate.dlq"}, "calculate.dlq is for dead letters", ErrMalformed},
 		{"replies", Request{Topic: "rr.replies"}, "rr.replies is for replies", ErrMalformed},
-		{"id", Request{ID: "7"}, "not a UUID v4", nil},
+		{"id", Request{ID: "7"}, "not a UUID v4", ErrMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.r.Topic == "" {
 				tt.r.Topic = testTopic
 			}
-			_, err := c.Do(t.Context(), tt.r)
+			reply, err := c.Do(t.Context(), tt.r)
 			mentions(t, err, tt.want, tt.r.Topic)
-			if tt.is != nil && !errors.Is(err, tt.is) {
-				t.Errorf("%v is not %v", err, tt.is)
+			var send *SendError
+			if !errors.As(err, &send) || !errors.Is(err, tt.is) {
+				t.Errorf("%v is no SendError of %v", err, tt.is)
+			}
+			if reply.RequestID == "" || reply.Topic != tt.r.Topic {
+				t.Errorf("the reply does not name the request: %+v", reply)
 			}
 		})
 	}

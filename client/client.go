@@ -103,7 +103,8 @@ func (c *Client) Do(ctx context.Context, r Request) (Reply, error) {
 	if r.ID == "" {
 		r.ID = newID()
 	} else if !wire.ValidID(r.ID) {
-		return Reply{}, fmt.Errorf("call %s: the request id is not a UUID v4 in lower case", r.Topic)
+		return Reply{RequestID: r.ID, Topic: r.Topic}, &SendError{RequestID: r.ID, Topic: r.Topic,
+			Err: fmt.Errorf("%w: the request id is not a UUID v4 in lower case", ErrMalformed)}
 	}
 	start := time.Now()
 	reply, err := c.t.RoundTrip(ctx, &r)
