@@ -71,7 +71,7 @@ func (d *decoder) row(m *sarama.ConsumerMessage) (trail.Row, bool) {
 		r.RequestTopic = topic
 		err = d.response(&r, m)
 	case trail.DeadLetter:
-		r.RequestTopic = strings.TrimSuffix(m.Topic, wire.DeadLetterTopic(""))
+		r.RequestTopic = strings.TrimSuffix(m.Topic, wire.DeadLetterSuffix)
 		err = deadLetter(&r, m)
 	}
 	if err != nil {

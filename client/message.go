@@ -79,20 +79,10 @@ func extraHeaders(headers []Header) ([]sarama.RecordHeader, error) {
 	}
 	out := make([]sarama.RecordHeader, len(headers))
 	for i, h := range headers {
-		if reserved(h.Key) {
+		if wire.Reserved(h.Key) {
 			return nil, fmt.Errorf("%w: header %s belongs to the protocol", ErrMalformed, h.Key)
 		}
 		out[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
 	}
 	return out, nil
-}
-
-func reserved(name string) bool {
-	switch name {
-	case wire.HeaderRequestID, wire.HeaderOp, wire.HeaderReplyTo, wire.HeaderReplyPartition, wire.HeaderTimeoutMS,
-		wire.HeaderSentMS, wire.HeaderTopic, wire.HeaderStatus, wire.HeaderDurationMS, wire.HeaderAttempt,
-		wire.HeaderPlugin, wire.HeaderTraceparent, wire.HeaderTracestate:
-		return true
-	}
-	return strings.HasPrefix(name, "dlq_")
 }

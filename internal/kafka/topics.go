@@ -13,6 +13,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"rrhost/config"
+	"rrhost/internal/wire"
 )
 
 const (
@@ -106,7 +107,7 @@ func Topics(cfg config.Config) []TopicSpec {
 		if partitions == 0 {
 			partitions = config.DefaultPartitions
 		}
-		specs = append(specs, spec(t.Name, RoleRequest, partitions), spec(t.Name+".dlq", RoleDeadLetter, 1))
+		specs = append(specs, spec(t.Name, RoleRequest, partitions), spec(wire.DeadLetterTopic(t.Name), RoleDeadLetter, 1))
 	}
 	specs = append(specs, spec(cfg.Replies.Topic, RoleReply, cfg.Replies.Partitions))
 	if cfg.Discovery.On() {

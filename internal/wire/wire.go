@@ -12,6 +12,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Bounds of what is looked at, checked before anything is copied. Strangers'
@@ -46,6 +47,12 @@ const (
 	HeaderDLQTS          = "dlq_ts"
 	HeaderDLQSHA256      = "dlq_sha256"
 )
+
+// Reserved reports whether name is one of the protocol's, in any kind of record: a
+// caller's own header may not have it.
+func Reserved(name string) bool {
+	return requestSlot([]byte(name)) >= 0 || replySlot([]byte(name)) >= 0 || strings.HasPrefix(name, "dlq_")
+}
 
 // OpPing is the op that asks whether a topic is served. The host answers it by
 // itself: no plugin sees it.

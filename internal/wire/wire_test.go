@@ -313,3 +313,18 @@ func TestIsPing(t *testing.T) {
 		t.Error("no header is a ping")
 	}
 }
+
+func TestReserved(t *testing.T) {
+	for _, names := range [][]string{requestNames[:], replyNames[:], dlqNames[:], {"dlq_later"}} {
+		for _, name := range names {
+			if !Reserved(name) {
+				t.Errorf("%s is a name for a caller's header", name)
+			}
+		}
+	}
+	for _, name := range []string{"", "note", "Topic", "request_id2"} {
+		if Reserved(name) {
+			t.Errorf("%q is the protocol's", name)
+		}
+	}
+}
