@@ -146,6 +146,21 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 		timers.Put(timer)
 	}()
 
+	// Before a place is taken: a topic that brokers are slow to tell about must not
+	// hold up calls to others.
+	err := t.checkTopic(r.Topic)
+	if err == nil {
+		err = t.serving.check(r.Topic)
+	}
+	if err == nil {
+		err = t.topics.find(ctx, start.Add(timeout), r.Topic)
+	}
+	switch {
+	case errors.Is(err, errLate):
+		return nil, t.over(ctx, r, &call{}, start)
+	case err != nil:
+		return nil, failed(r, err)
+	}
 	select {
 	case t.unacked <- struct{}{}:
 	default:
@@ -158,12 +173,6 @@ func (t *transport) RoundTrip(ctx context.Context, r *Request) (*Reply, error) {
 		}
 	}
 	m, err := t.message(r, timeout, start)
-	if err == nil {
-		err = t.serving.check(r.Topic)
-	}
-	if err == nil {
-		err = t.topics.find(ctx, start.Add(timeout), r.Topic)
-	}
 	c := &call{topic: r.Topic, outcome: make(chan outcome, 1)}
 	var waiting int
 	if err == nil {

@@ -50,19 +50,25 @@ func (t *transport) message(r *Request, timeout time.Duration, now time.Time) (*
 	return m, nil
 }
 
+// checkTopic refuses what is no request topic.
+func (t *transport) checkTopic(topic string) error {
+	switch {
+	case !wire.ValidTopic(topic):
+		return fmt.Errorf("%w: %q cannot be the name of a topic, which has 1 to 249 of the characters a-z, A-Z, 0-9, . _ and -", ErrMalformed, topic)
+	case strings.HasSuffix(topic, wire.DeadLetterSuffix):
+		return fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, topic, strings.TrimSuffix(topic, wire.DeadLetterSuffix))
+	case topic == t.replyTopic:
+		return fmt.Errorf("%w: %s is for replies", ErrMalformed, topic)
+	case topic == t.controlTopic:
+		return fmt.Errorf("%w: %s is for what hosts announce", ErrMalformed, topic)
+	}
+	return nil
+}
+
 // headers of req. It refuses what a host would, which would leave the caller
 // waiting, or with a dead letter.
 func (t *transport) headers(req *wire.Request, extra []sarama.RecordHeader) ([]sarama.RecordHeader, error) {
-	switch {
-	case !wire.ValidTopic(req.Topic):
-		return nil, fmt.Errorf("%w: %q cannot be the name of a topic, which has 1 to 249 of the characters a-z, A-Z, 0-9, . _ and -", ErrMalformed, req.Topic)
-	case strings.HasSuffix(req.Topic, wire.DeadLetterSuffix):
-		return nil, fmt.Errorf("%w: %s is for dead letters; requests go to %s", ErrMalformed, req.Topic, strings.TrimSuffix(req.Topic, wire.DeadLetterSuffix))
-	case req.Topic == t.replyTopic:
-		return nil, fmt.Errorf("%w: %s is for replies", ErrMalformed, req.Topic)
-	case req.Topic == t.controlTopic:
-		return nil, fmt.Errorf("%w: %s is for what hosts announce", ErrMalformed, req.Topic)
-	case req.Timeout > wire.MaxTimeout:
+	if req.Timeout > wire.MaxTimeout {
 		return nil, fmt.Errorf("%w: the timeout of %s is above %s, the most that a requester may wait", ErrMalformed, req.Timeout, wire.MaxTimeout)
 	}
 	headers, err := req.ValidHeaders(extra...)

@@ -23,9 +23,12 @@ type existing struct {
 	asking singleflight.Group
 }
 
-// find returns an error if topic does not exist. It waits until that is known,
-// and no longer than to the deadline; what cannot be known is for the producer to
-// find out.
+// errLate ends a call whose time is over before it was sent.
+var errLate = errors.New("too late to be sent")
+
+// find returns an error if topic does not exist. It waits until that is known, or
+// cannot be, which is for the producer to find out; [errLate] if ctx or the
+// deadline is over before.
 func (e *existing) find(ctx context.Context, deadline time.Time, topic string) error {
 	if _, ok := e.known.Load(topic); ok {
 		return nil
@@ -45,6 +48,7 @@ func (e *existing) find(ctx context.Context, deadline time.Time, topic string) e
 			return a.Err
 		}
 	case <-ctx.Done():
+		return errLate
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -187,7 +188,7 @@ func TestExisting(t *testing.T) {
 			t.Errorf("find = %v; asked %d times, want once", err, asked)
 		}
 		begun := time.Now()
-		if err := e.find(t.Context(), begun.Add(time.Second), "b"); err != nil || time.Since(begun) != time.Second {
+		if err := e.find(t.Context(), begun.Add(time.Second), "b"); !errors.Is(err, errLate) || time.Since(begun) != time.Second {
 			t.Errorf("without an answer, find = %v after %s", err, time.Since(begun))
 		}
 		answer <- errors.New("away") // to the one that is still asking
@@ -225,5 +226,57 @@ func TestPing(t *testing.T) {
 	}
 	if _, err := c.Ping(t.Context(), config.DefaultControlTopic); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a ping of the control topic: %v", err)
+	}
+}
+
+// sends counts the requests to a topic.
+type sends struct {
+	producer
+	topic string
+	n     atomic.Int32
+}
+
+func (s *sends) Send(m *sarama.ProducerMessage, waiting int, done func(kafka.Ack, error)) {
+	if m.Topic == s.topic {
+		s.n.Add(1)
+	}
+	s.producer.Send(m, waiting, done)
+}
+
+// A broker that does not answer for one topic holds up the calls to that alone, and
+// none of them is sent once its time is over.
+func TestTopicThatIsNotToldHoldsUpNoOther(t *testing.T) {
+	_, cfg := broker(t)
+	serve(t, cfg, func(h *host, q request) { h.answer(q, StatusOK, q.plain) })
+	c := open1(t, cfg)
+	tr := c.t.(*transport)
+	if _, err := c.Do(t.Context(), Request{Topic: testTopic, Payload: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	const silent = "silent"
+	late := &sends{producer: tr.producer, topic: silent}
+	tr.producer = late
+	answer := make(chan struct{})
+	tr.topics.check = func(string) error { <-answer; return nil }
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	for range unackedMost {
+		calls.Go(func() {
+			if _, err := c.Do(ctx, Request{Topic: silent, Payload: []byte("1")}); !errors.Is(err, context.Canceled) {
+				t.Errorf("Do = %v, want the end of its context", err)
+			}
+		})
+	}
+	for range 50 {
+		if _, err := c.Do(t.Context(), Request{Topic: testTopic, Payload: []byte("2"), Timeout: 10 * time.Second}); err != nil {
+			t.Errorf("beside them: %v", err)
+			break
+		}
+	}
+	cancel()
+	calls.Wait()
+	close(answer)
+	if n := late.n.Load(); n != 0 {
+		t.Errorf("%d were sent after their end", n)
 	}
 }
