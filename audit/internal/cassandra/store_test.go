@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"rrhost/audit/internal/storetest"
+	"rrhost/audit/internal/trail"
 	"rrhost/config"
 	"rrhost/internal/testservices"
 )
@@ -85,4 +86,36 @@ func count(t *testing.T, session gocqlx.Session, statement string, args ...any) 
 		t.Fatal(strings.TrimSpace(statement), ": ", err)
 	}
 	return n
+}
+
+// Cassandra refuses a row of more than half a commit log segment, 16 MiB, and with
+// it the whole write, again and again: nothing that a requester chooses may make
+// one.
+func TestNoRowIsLargerThanCassandraTakes(t *testing.T) {
+	const id, most = "6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c12", 16 << 20
+	large := make([]byte, 20<<20)
+	for name, r := range map[string]trail.Row{
+		"payload": {Payload: large}, "key": {Key: large}, "both": {Key: large[:7<<20], Payload: large[:7<<20]},
+		"many": {Key: large[:9<<20], Payload: large[:9<<20]},
+	} {
+		r.RequestID = id
+		values, err := byIDValues(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, v := range values {
+			if b, ok := v.([]byte); ok {
+				size += len(b)
+			}
+		}
+		if size > most/2 {
+			t.Errorf("%s: the row has %d bytes", name, size)
+		}
+	}
+	small := trail.Row{RequestID: id, Key: large[:1<<20], Payload: large[:1<<20]}
+	values, err := byIDValues(&small)
+	if err != nil || len(values[17].([]byte)) != 1<<20 || len(values[22].([]byte)) != 1<<20 {
+		t.Errorf("a row that fits lacks its key or payload (%v)", err)
+	}
 }

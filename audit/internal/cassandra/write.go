@@ -32,10 +32,11 @@ const (
 	// where Cassandra refuses.
 	maxBatch      = 500
 	maxBatchBytes = 512 << 10
-	// maxPayload bounds a payload in the store, in bytes. Cassandra refuses a
-	// row of half a commit log segment, 16 MiB unless configured, and with it
-	// all that is read after. Where there is more, the row says where in Kafka.
-	maxPayload = 8 << 20
+	// maxContent bounds payload and Kafka key of a row together, in bytes.
+	// Cassandra refuses a row of half a commit log segment, 16 MiB unless
+	// configured, and with it all that is read after. Where there is more, the
+	// row has neither, and says where they are in Kafka.
+	maxContent = 8 << 20
 )
 
 // Write stores rows and then positions. What it returns nil for is acknowledged
@@ -175,14 +176,14 @@ func byIDValues(r *trail.Row) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("request id of %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
-	payload := r.Payload
-	if len(payload) > maxPayload {
-		payload = nil
+	key, payload := r.Key, r.Payload
+	if len(key)+len(payload) > maxContent { // without its key the payload cannot be opened
+		key, payload = nil, nil
 	}
 	return append(make([]any, 0, 24), // with the TTL
 		id, r.Type, r.Topic, r.Partition, r.Offset, r.Time, set(r.RequestTopic), set(r.Status), r.Success, set(r.Error),
 		setTime(r.RecordTime), set(r.SentMS), set(r.TimeoutMS), set(r.DurationMS), set(r.Attempt), set(r.Plugin), set(r.KeyID),
-		setBytes(r.Key), set(r.ReplyTo), set(r.ReplyPartition), set(r.Traceparent), set(r.Tracestate), setBytes(payload)), nil
+		setBytes(key), set(r.ReplyTo), set(r.ReplyPartition), set(r.Traceparent), set(r.Tracestate), setBytes(payload)), nil
 }
 
 func byTimeValues(p place, r *trail.Row) []any {
