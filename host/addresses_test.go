@@ -37,33 +37,53 @@ func TestAddressesForReplies(t *testing.T) {
 			topic     string
 			partition int32
 			want      bool
-		}{{"rr.replies", 0, true}, {"rr.replies", 1, true}, {"rr.replies", -1, false}, {"payments", 0, false}, {"", 0, false}} {
-			if got := a.allowed(tt.topic, tt.partition); got != tt.want {
-				t.Errorf("allowed(%q, %d) = %v", tt.topic, tt.partition, got)
+		}{{"rr.replies", 0, true}, {"rr.replies", 1, true}, {"rr.replies", 2, false}, {"rr.replies", -1, false}, {"payments", 0, false}, {"", 0, false}} {
+			if got := a.has(tt.topic, tt.partition); got != tt.want {
+				t.Errorf("has(%q, %d) = %v", tt.topic, tt.partition, got)
 			}
 		}
+		for _, q := range []question{{topic: "rr.replies", partition: -1}, {topic: "payments"}} {
+			answer := make(chan bool, 1)
+			a.ask(q.topic, q.partition, func(exists bool) { answer <- exists })
+			if <-answer {
+				t.Errorf("%s/%d exists", q.topic, q.partition)
+			}
+		}
+		synctest.Wait()
 		if n := asked.Load(); n != 1 {
 			t.Errorf("the broker was asked %d times, want once, at the start", n)
 		}
 
+		// The broker is away for a while, and then the topic has grown.
 		fails.Store(true)
-		a.allowed("rr.replies", 9999)
-		synctest.Wait()
-		if !a.allowed("rr.replies", 1) {
-			t.Error("a question that fails takes back what was known")
+		var yes, no atomic.Int32
+		for range 1000 {
+			a.ask("rr.replies", 3, func(exists bool) {
+				if exists {
+					yes.Add(1)
+				}
+			})
+			a.ask("rr.replies", 9999, func(exists bool) {
+				if !exists {
+					no.Add(1)
+				}
+			})
+		}
+		time.Sleep(2*askAgain + askAgain/2)
+		if !a.has("rr.replies", 1) || yes.Load()+no.Load() > 0 {
+			t.Error("a question that fails is taken for an answer")
+		}
+		if n := asked.Load(); n != 4 {
+			t.Errorf("the broker was asked %d times in %s, want 4", n, 2*askAgain+askAgain/2)
 		}
 		fails.Store(false)
 		count.Store(4)
 		time.Sleep(askAgain)
-		for range 1000 {
-			a.allowed("rr.replies", 3)
+		if yes.Load() != 1000 || no.Load() != 1000 || !a.has("rr.replies", 3) {
+			t.Errorf("%d of 1000 were told of the partition that was added, and %d of 1000 that there is no other", yes.Load(), no.Load())
 		}
-		synctest.Wait()
-		if !a.allowed("rr.replies", 3) {
-			t.Error("a partition that was added is not allowed")
-		}
-		if n := asked.Load(); n != 3 {
-			t.Errorf("the broker was asked %d times, want 3", n)
+		if n := asked.Load(); n != 5 {
+			t.Errorf("the broker was asked %d times, want 5", n)
 		}
 	})
 }

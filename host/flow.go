@@ -31,10 +31,10 @@ type flow struct {
 	topics     map[string]*topic
 	ring       *envelope.Ring
 	writer     *reply.Writer
-	allowed    func(topic string, partition int32) bool // as an address for replies
-	maxPayload int                                      // of requests, opened, in bytes
-	answered   func(Answered)                           // for developers; nil: nobody is
-	pong       func(*topic) []byte                      // the answer to a ping
+	addresses  *addresses          // for replies
+	maxPayload int                 // of requests, opened, in bytes
+	answered   func(Answered)      // for developers; nil: nobody is
+	pong       func(*topic) []byte // the answer to a ping
 	logger     hclog.Logger
 	inflight   atomic.Int64
 }
@@ -83,37 +83,44 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 	if f.answered != nil {
 		r.payload = payload
 	}
-	if r.wire.ReplyTo != "" && !f.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
-		r.refuse(wire.StatusReplyNotAllowed, nil)
-		return r
+	if r.wire.ReplyTo != "" && !f.addresses.has(r.wire.ReplyTo, r.wire.ReplyPartition) {
+		p := &pending{request: r, payload: payload}
+		f.addresses.ask(r.wire.ReplyTo, r.wire.ReplyPartition, p.answer)
+		return p
 	}
+	r.begin(payload)
+	return r
+}
+
+// begin brings a request that can be answered to the dispatcher, unless it ends
+// before.
+func (r *request) begin(payload []byte) {
 	if old := r.topic.MaxAge; old > 0 && r.begun.Sub(r.wire.Sent) > old {
 		r.finish(dispatch.Outcome{Status: wire.StatusExpired, Error: wire.ErrorBody{
 			Code: string(wire.StatusExpired), Message: "the request is older than max_age",
 		}})
-		return r
+		return
 	}
 	if r.wire.Op == wire.OpPing {
 		r.answerPing()
-		return r
+		return
 	}
-	if len(payload) > f.maxPayload { // more than the connection to a plugin may take
+	if len(payload) > r.maxPayload { // more than the connection to a plugin may take
 		r.finish(dispatch.Outcome{Status: wire.StatusInvalidPayload, Error: wire.ErrorBody{
 			Code:    string(wire.StatusInvalidPayload),
-			Message: fmt.Sprintf("the payload has %d bytes; the host's max_payload is %d", len(payload), f.maxPayload),
+			Message: fmt.Sprintf("the payload has %d bytes; the host's max_payload is %d", len(payload), r.maxPayload),
 		}})
-		return r
+		return
 	}
 	r.job = r.topic.lane.Start(dispatch.Request{
 		Info: handler.Info{
-			RequestID: r.wire.ID, Topic: r.wire.Topic, Redelivered: m.Redelivered,
+			RequestID: r.wire.ID, Topic: r.wire.Topic, Redelivered: r.message.Redelivered,
 			Traceparent: r.wire.Traceparent, Tracestate: r.wire.Tracestate,
 		},
 		Payload:     payload,
 		Deadline:    r.deadline(),
 		MaxAttempts: r.topic.MaxAttempts,
 	}, r.finish)
-	return r
 }
 
 // answerPing ends the way of a request to the host itself.
@@ -198,7 +205,7 @@ func (r *request) refuse(reason wire.Status, cause error) {
 	ctx := r.message.Context()
 	both := &pair{request: r, reason: reason}
 	both.waits.Store(1)
-	if reason.Valid() && r.wire.ID != "" && r.wire.ReplyTo != "" && r.allowed(r.wire.ReplyTo, r.wire.ReplyPartition) {
+	if reason.Valid() && r.wire.ID != "" && r.wire.ReplyTo != "" && r.addresses.has(r.wire.ReplyTo, r.wire.ReplyPartition) {
 		both.waits.Store(2)
 		r.writer.Unsealed(ctx, &r.wire, reason, func(sent bool, err error) {
 			if sent {
@@ -268,6 +275,53 @@ func (r *request) Abandon() {
 	if r.job != nil {
 		r.job.Abandon()
 	}
+}
+
+// A pending request waits to know whether the partition where it wants its reply
+// exists.
+type pending struct {
+	*request
+	payload []byte
+
+	mu   sync.Mutex // guards over, and the request until then
+	over bool       // it waits no more
+}
+
+func (p *pending) answer(exists bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.over:
+	case exists:
+		p.begin(p.payload)
+	default:
+		p.refuse(wire.StatusReplyNotAllowed, nil)
+	}
+	p.over = true
+}
+
+func (p *pending) Revoke() {
+	if p.end() {
+		p.request.Revoke()
+	}
+}
+
+func (p *pending) Abandon() {
+	if p.end() {
+		p.request.Abandon()
+	}
+}
+
+// end drops p if it still waits, and reports whether it had ended before.
+func (p *pending) end() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return true
+	}
+	p.over = true
+	p.drop()
+	return false
 }
 
 // logFailure says that a request failed, without the author's words: they may

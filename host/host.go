@@ -173,12 +173,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.addresses, err = newAddresses(h.cfg.Replies.Allow, func(topic string) ([]int32, error) {
-		if err := client.RefreshMetadata(topic); err != nil {
-			return nil, err
-		}
-		return client.Partitions(topic)
-	}, h.logger)
+	r.addresses, err = newAddresses(h.cfg.Replies.Allow, producer.Partitions, h.logger)
 	if err != nil {
 		return err
 	}
@@ -222,7 +217,7 @@ func (r *run) wire(producer *kafka.Producer, group sarama.ConsumerGroup, client 
 		Producer: producer, Ring: r.flow.ring, Topics: r.cfg.Replies.Allow,
 		MaxPayload: r.cfg.Host.MaxPayload, MaxRecord: kafka.MaxRecord(r.cfg), Logger: r.logger.Named("reply"),
 	})
-	r.flow.allowed, r.flow.answered = r.addresses.allowed, r.development.Answered
+	r.flow.addresses, r.flow.answered = r.addresses, r.development.Answered
 	r.flow.pong = r.pong
 	concurrency := make(map[string]int)
 	for _, s := range r.servers {

@@ -117,10 +117,25 @@ func (p *Producer) Send(m *sarama.ProducerMessage, waiting int, done func(Ack, e
 }
 
 // SendTo is [Producer.Send] to one partition, whatever m's key. The order of
-// messages is not kept.
+// messages is not kept. A partition is known minutes after it was made, or once
+// [Producer.Partitions] has told of it.
 func (p *Producer) SendTo(partition int32, m *sarama.ProducerMessage, waiting int, done func(Ack, error)) {
 	m.Partition = partition
 	p.send(m, waiting, &flight{done: done, pinned: true})
+}
+
+// Partitions asks the brokers for the partitions of a topic, and lets
+// [Producer.SendTo] know those that are new.
+func (p *Producer) Partitions(topic string) (list []int32, err error) {
+	for _, l := range []*lane{p.few, p.many} {
+		if err = l.client.RefreshMetadata(topic); err == nil {
+			list, err = l.client.Partitions(topic)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("ask for the partitions of %s: %w", topic, err)
+		}
+	}
+	return list, nil
 }
 
 func (p *Producer) send(m *sarama.ProducerMessage, waiting int, f *flight) {
