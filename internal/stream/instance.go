@@ -187,8 +187,11 @@ func (i *Instance) write(s proto.Handler_HandleClient) {
 				var n int
 				n, pool = fillRequests(&frame, pool, rest)
 				rest = rest[n:]
-				if s.Send(&frame) != nil {
-					return // the reader gets the reason
+				if s.Send(&frame) != nil { // the reader gets the reason
+					i.mu.Lock()
+					i.queue = append(i.queue, rest...) // of these nothing has left
+					i.mu.Unlock()
+					return
 				}
 				frame.Cancels = frame.Cancels[:0]
 			}

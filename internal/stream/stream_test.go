@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -339,5 +340,46 @@ func BenchmarkEcho(b *testing.B) {
 				slots <- struct{}{}
 			}
 		})
+	}
+}
+
+// A cut is a stream that breaks at the first frame.
+type cut struct {
+	proto.Handler_HandleClient
+	gone chan struct{}
+}
+
+func (c *cut) Send(*proto.RequestFrame) error {
+	close(c.gone)
+	return io.EOF
+}
+
+func (c *cut) Recv() (*proto.ResultFrame, error) {
+	<-c.gone
+	return nil, io.EOF
+}
+
+// Of what waits when the stream breaks, only the frame under way may have been
+// running.
+func TestBrokenWithSeveralFramesWaiting(t *testing.T) {
+	i := NewInstance(About{}, 0)
+	var started, not int
+	for range 3 * maxFrameItems {
+		i.Start(Request{Handler: "echo", Deadline: time.Now().Add(time.Minute)}, func(r Result) {
+			if !r.Crashed {
+				t.Errorf("%+v", r)
+			}
+			if r.NotStarted {
+				not++
+			} else {
+				started++
+			}
+		})
+	}
+	if err := i.Run(&cut{gone: make(chan struct{})}); err == nil {
+		t.Error("the stream ended well")
+	}
+	if started != maxFrameItems || not != 2*maxFrameItems || i.Lost() != started {
+		t.Errorf("%d may have been running, and %d not; want the %d of the first frame. Lost is %d", started, not, maxFrameItems, i.Lost())
 	}
 }
