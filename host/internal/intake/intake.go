@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,15 +165,19 @@ func (in *Intake) setSession(joined bool, err error) {
 	}
 }
 
-// Setup begins a session (sarama calls it). A partition whose committed offset
-// is gone from the log begins at the oldest record it still has, and that is
-// said aloud: the requests between are lost.
+// Setup begins a session (sarama calls it). A partition of its whose committed
+// offset is gone from the log begins at the oldest record it still has, and that
+// is said aloud: the requests between are lost.
 func (in *Intake) Setup(session sarama.ConsumerGroupSession) error {
 	in.mu.Lock()
 	lost := in.lost
 	in.lost = make(map[partition]bool)
 	in.mu.Unlock()
+	claims := session.Claims()
 	for p := range lost {
+		if !slices.Contains(claims[p.topic], p.id) {
+			continue // whoever has it now finds that out
+		}
 		oldest, err := in.cfg.Oldest(p.topic, p.id)
 		if err != nil {
 			return fmt.Errorf("find the oldest offset of %s/%d: %w", p.topic, p.id, err)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -278,5 +280,28 @@ func TestCommittedOffsetIsGone(t *testing.T) {
 	}
 	if log := next.log.String(); !strings.Contains(log, "requests before the oldest record are lost") {
 		t.Errorf("the log does not say that requests are lost:\n%s", log)
+	}
+}
+
+// A session is one with the partitions that are claimed.
+type session struct {
+	sarama.ConsumerGroupSession
+	claims map[string][]int32
+}
+
+func (s session) Claims() map[string][]int32 { return s.claims }
+
+// What a partition lost is told by the host that has it.
+func TestLostPartitionThatHasMoved(t *testing.T) {
+	in := New(Config{
+		Topics: map[string]int{"requests": 1}, Logger: hclog.NewNullLogger(),
+		Oldest: func(topic string, id int32) (int64, error) {
+			t.Errorf("asked for %s/%d, which another host has", topic, id)
+			return 0, nil
+		},
+	})
+	in.lost[partition{"requests", 1}] = true
+	if err := in.Setup(session{claims: map[string][]int32{"requests": {0}}}); err != nil {
+		t.Error(err)
 	}
 }
