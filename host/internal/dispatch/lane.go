@@ -53,6 +53,7 @@ type Lane struct {
 	cause    string        // why there is none
 	final    bool          // and waiting would not help
 	alone    *Job          // the suspect that runs alone now
+	phase    *time.Timer   // ends that
 	solo     time.Duration // how long each of the suspects may
 	tried    int           // suspects that run, alone or not any more
 	doubts   int           // crashes, since there were none, that could be any of several suspects

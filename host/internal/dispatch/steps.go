@@ -136,7 +136,7 @@ func (l *Lane) remove(m *member) {
 
 func (l *Lane) retire(m *member) {
 	if l.alone != nil && l.alone.current.at == m {
-		l.alone = nil
+		l.joined()
 	}
 	m.open, m.solo = false, false
 	m.drainedNow()
@@ -193,7 +193,7 @@ func (l *Lane) next() steps {
 		next = append(next, s)
 		if ok {
 			l.alone = j
-			time.AfterFunc(l.solo, func() { l.cleared(j, s.try) })
+			l.phase = time.AfterFunc(l.solo, func() { l.cleared(j, s.try) })
 		}
 	}
 	if l.suspects.Len() == 0 && l.alone == nil {
@@ -215,12 +215,19 @@ func (l *Lane) next() steps {
 	return next
 }
 
+// joined ends the time that a suspect is alone. Its timer, which may be set to
+// days, must not keep the job.
+func (l *Lane) joined() {
+	l.alone = nil
+	l.phase.Stop()
+}
+
 // cleared lets the next one begin where a suspect has run alone long enough.
 func (l *Lane) cleared(j *Job, t *try) {
 	l.mu.Lock()
 	var next steps
 	if l.alone == j && j.current == t {
-		l.alone = nil
+		l.joined()
 		next = l.next()
 	}
 	l.mu.Unlock()
@@ -286,7 +293,7 @@ func (l *Lane) arm(j *Job) {
 // halt takes j away from its member.
 func (l *Lane) halt(j *Job) {
 	if l.alone == j {
-		l.alone = nil
+		l.joined()
 	}
 	if j.current == nil {
 		return
