@@ -161,6 +161,13 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// What is tried again ends by itself once the producer is closed, and the
+	// claims are by then.
+	defer func() {
+		if r.flow.writer != nil {
+			r.flow.writer.Wait()
+		}
+	}()
 	defer closing(&err, "the reply producer", producer)
 	group, client, err := kafka.NewGroup(h.cfg, h.cfg.Kafka.Group, nil)
 	if err != nil {
@@ -280,9 +287,7 @@ func (r *run) serve(ctx context.Context, producer *kafka.Producer, listener net.
 			}
 		})
 	}
-	err := r.intake.Run(ctx)
-	r.flow.writer.Wait()
-	return err
+	return r.intake.Run(ctx)
 }
 
 // sources is what operators can ask.

@@ -63,7 +63,8 @@ func New(cfg Config) *Writer {
 }
 
 // Wait returns when nothing waits to be sent again. It is called once the
-// contexts of all sends have ended.
+// contexts of all sends have ended and the producer is closed: nothing begins to
+// wait any more.
 func (w *Writer) Wait() { w.retries.Wait() }
 
 // Clock is the broker's clock, as learnt from acknowledgements.
