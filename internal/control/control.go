@@ -16,6 +16,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"rrhost/internal/httpserve"
 )
 
 // A Plugin is what a host knows of one plugin.
@@ -94,9 +96,7 @@ func Serve(ctx context.Context, dir string, h Host) error {
 		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
 	}
 	server := &http.Server{Handler: mux(h), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := httpserve.Serve(ctx, server, listener); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil

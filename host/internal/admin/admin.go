@@ -4,7 +4,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"rrhost/host/internal/dispatch"
 	"rrhost/host/internal/intake"
 	"rrhost/host/internal/supervise"
+	"rrhost/internal/httpserve"
 )
 
 // Sources are where the state comes from, each asked anew for every answer.
@@ -101,23 +101,10 @@ func Serve(ctx context.Context, l net.Listener, m *Metrics, s Sources) error {
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 	}
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(bye) != nil {
-			_ = server.Close() // who still reads has had its second
-		}
-	})
-	err := server.Serve(l)
-	if !stop() {
-		<-stopped
+	if err := httpserve.Serve(ctx, server, l); err != nil {
+		return fmt.Errorf("admin listener: %w", err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("admin listener: %w", err)
+	return nil
 }
 
 // A collector turns the state into metrics when it is asked.
