@@ -18,9 +18,9 @@ import (
 // be started by one. It has the path of the socket to listen on.
 const Env = "RRHOST_ATTACH"
 
-// maxPath is how long a socket's path may be: 108 bytes with the ending zero on
+// MaxPath is how long a socket's path may be: 108 bytes with the ending zero on
 // Linux, 104 on macOS.
-const maxPath = 100
+const MaxPath = 100
 
 // Path is where a plugin and the host with this plugin store meet. It is the same
 // at every start, so that it can stand in an IDE's settings. It makes the folder.
@@ -47,8 +47,8 @@ func prepare(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%s is no absolute path", path)
 	}
-	if len(path) > maxPath {
-		return fmt.Errorf("%s is too long for the path of a unix socket (at most %d bytes): set TMPDIR to a shorter one", path, maxPath)
+	if len(path) > MaxPath {
+		return fmt.Errorf("%s is too long for the path of a unix socket (at most %d bytes): set TMPDIR to a shorter one", path, MaxPath)
 	}
 	dir := filepath.Dir(path)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {

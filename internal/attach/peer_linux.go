@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer makes sure that the other end is this user's, and returns its process.
-func peer(conn *net.UnixConn) (pid int, err error) {
+// Peer returns who is at the other end of a socket: its user, and the process
+// that listened or connected there.
+func Peer(conn *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var (
 		cred  *unix.Ucred
@@ -21,10 +22,19 @@ func peer(conn *net.UnixConn) (pid int, err error) {
 	if err := raw.Control(func(fd uintptr) {
 		cred, other = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if other != nil {
-		return 0, fmt.Errorf("who is at the other end of the socket: %w", other)
+		return nil, fmt.Errorf("who is at the other end of the socket: %w", other)
+	}
+	return cred, nil
+}
+
+// peer makes sure that the other end is this user's, and returns its process.
+func peer(conn *net.UnixConn) (pid int, err error) {
+	cred, err := Peer(conn)
+	if err != nil {
+		return 0, err
 	}
 	if int(cred.Uid) != os.Getuid() {
 		return 0, fmt.Errorf("user %d is at the other end of the socket", cred.Uid)

@@ -18,7 +18,7 @@ func TestDocument(t *testing.T) {
 	words := strings.Join(strings.Fields(string(text)), " ")
 	for _, phrase := range []string{
 		fmt.Sprintf("between `|`, at most %d KiB in all", maxHandshake>>10),
-		fmt.Sprintf("in its shortest spelling, at most %d bytes", maxSocketPath),
+		fmt.Sprintf("in its shortest spelling, at most %d bytes", attach.MaxPath),
 		fmt.Sprintf("has `%s` and `%s` of the host's", strings.Join(base[:len(base)-1], "`, `"), base[len(base)-1]),
 		fmt.Sprintf("At least one handler, and at most %d,%03d.", maxHandlers/1000, maxHandlers%1000),
 		fmt.Sprintf("the largest response, %d,%03d,%03d bytes unless configured", DefaultMaxPayload/1_000_000, DefaultMaxPayload/1000%1000, DefaultMaxPayload%1000),

@@ -15,16 +15,13 @@ import (
 	"strconv"
 	"strings"
 
+	"rrhost/internal/attach"
 	"rrhost/internal/stream"
 )
 
 // maxHandshake bounds the first line on stdout. A certificate with a P-521 key
 // takes about 900 bytes of it.
 const maxHandshake = 8 << 10
-
-// maxSocketPath is how long a unix socket's path may be: 108 bytes with the
-// ending zero on Linux, 104 on macOS.
-const maxSocketPath = 100
 
 var errNoHandshake = errors.New("it printed no handshake line on stdout; is it an rrhost plugin?")
 
@@ -70,7 +67,7 @@ func vetHandshake(line []byte, socketDir string, mtls bool) error {
 		return fmt.Errorf("handshake: network %s, and unix is wanted", quoteShort(fields[2]))
 	}
 	addr := fields[3]
-	if len(addr) > maxSocketPath || filepath.Dir(addr) != socketDir || filepath.Clean(addr) != addr || strings.ContainsRune(addr, 0) {
+	if len(addr) > attach.MaxPath || filepath.Dir(addr) != socketDir || filepath.Clean(addr) != addr || strings.ContainsRune(addr, 0) {
 		return errors.New("handshake: the socket is not in the folder that the host gave")
 	}
 	return vetCert(fields[5], mtls)

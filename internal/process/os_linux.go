@@ -6,27 +6,17 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"rrhost/internal/attach"
 )
 
 // checkPeer makes sure that who listens is the plugin's user, in the plugin's
 // group: a wrapper script's child is, another plugin isn't. (A group is in one
 // session, and each plugin has one of its own: others cannot join.)
 func (c *command) checkPeer(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
+	peer, err := attach.Peer(conn)
 	if err != nil {
 		return err
-	}
-	var (
-		peer *unix.Ucred
-		cred error
-	)
-	if err := raw.Control(func(fd uintptr) {
-		peer, cred = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return err
-	}
-	if cred != nil {
-		return fmt.Errorf("who listens on the plugin's socket: %w", cred)
 	}
 	want := uint32(os.Geteuid())
 	if c.user != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"rrhost/internal/attach"
 	"rrhost/internal/guard"
 )
 
@@ -35,9 +36,9 @@ func newSockets(user *guard.User) (*sockets, error) {
 	for _, parent := range parents {
 		sweep(parent)
 		dir, err := os.MkdirTemp(parent, fmt.Sprintf("rr%d-", os.Getpid())) // 0700
-		if err == nil && len(dir)+added > maxSocketPath {
+		if err == nil && len(dir)+added > attach.MaxPath {
 			err = errors.Join(os.Remove(dir),
-				fmt.Errorf("%s is too long for the path of a unix socket (at most %d bytes): set TMPDIR to a shorter one", parent, maxSocketPath-added))
+				fmt.Errorf("%s is too long for the path of a unix socket (at most %d bytes): set TMPDIR to a shorter one", parent, attach.MaxPath-added))
 		}
 		if err != nil {
 			errs = append(errs, err)
