@@ -37,6 +37,14 @@ func OpenStore(dir string) (*Store, error) {
 		if err := mkdir(d, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("plugin store: %w", err)
 		}
+		// What is in there is run, whoever wrote it.
+		info, err := os.Stat(d)
+		if err != nil {
+			return nil, fmt.Errorf("plugin store: %w", err)
+		}
+		if err := writable(d, info); err != nil {
+			return nil, fmt.Errorf("plugin store: %w (hint: remove what others may have put there, too)", err)
+		}
 	}
 	return &Store{abs}, nil
 }

@@ -409,3 +409,35 @@ func TestStoreModes(t *testing.T) {
 		}
 	}
 }
+
+// Whoever can write the store can have the host run what they like: notes and
+// copies are put in the place of its own.
+func TestStoreOfOthersIsRefused(t *testing.T) {
+	s := open(t)
+	for _, folder := range []string{s.Dir(), filepath.Join(s.Dir(), "builds")} {
+		if err := os.Chmod(folder, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenStore(s.Dir()); err == nil || !strings.Contains(err.Error(), "chmod o-w "+folder) && !strings.Contains(err.Error(), "chmod go-w "+folder) {
+			t.Errorf("%s open to all: %v", folder, err)
+		}
+		if err := os.Chmod(folder, 0o711); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() != 0 {
+			continue
+		}
+		if err := os.Chown(folder, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenStore(s.Dir()); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+			t.Errorf("%s of another user: %v", folder, err)
+		}
+		if err := os.Chown(folder, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenStore(s.Dir()); err != nil {
+		t.Errorf("as it was made: %v", err)
+	}
+}

@@ -31,27 +31,16 @@ func CheckTrust(f Found) error {
 	}
 	var problems []error
 	check := func(path string, info fs.FileInfo, above bool) {
-		about, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return
-		}
 		mode := info.Mode()
-		if about.Uid != 0 && int(about.Uid) != os.Geteuid() {
-			problems = append(problems, fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), path))
+		if err := owned(path, info); err != nil {
+			problems = append(problems, err)
 			return
 		}
 		if mode.IsDir() && mode&fs.ModeSticky != 0 && above || mode&fs.ModeSymlink != 0 {
 			return
 		}
-		var who []string
-		if mode.Perm()&0o020 != 0 && !groupOfOne("/etc/group", "/etc/passwd", about.Gid, about.Uid) {
-			who = append(who, "g")
-		}
-		if mode.Perm()&0o002 != 0 {
-			who = append(who, "o")
-		}
-		if len(who) > 0 {
-			problems = append(problems, fmt.Errorf("%s can be written by others: chmod %s-w %s", path, strings.Join(who, ""), path))
+		if err := writable(path, info); err != nil {
+			problems = append(problems, err)
 		}
 		if !mode.IsDir() && !mode.IsRegular() {
 			problems = append(problems, fmt.Errorf("%s is neither file nor folder: remove it", path))
@@ -86,6 +75,37 @@ func CheckTrust(f Found) error {
 		return err
 	}
 	return errors.Join(problems...)
+}
+
+// owned tells who else than this process's user and root owns path.
+func owned(path string, info fs.FileInfo) error {
+	about, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || about.Uid == 0 || int(about.Uid) == os.Geteuid() {
+		return nil
+	}
+	return fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), path)
+}
+
+// writable is [owned], and tells who else may write path by its permissions.
+func writable(path string, info fs.FileInfo) error {
+	about, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	if err := owned(path, info); err != nil {
+		return err
+	}
+	var who []string
+	if info.Mode().Perm()&0o020 != 0 && !groupOfOne("/etc/group", "/etc/passwd", about.Gid, about.Uid) {
+		who = append(who, "g")
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		who = append(who, "o")
+	}
+	if len(who) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s can be written by others: chmod %s-w %s", path, strings.Join(who, ""), path)
 }
 
 func userName(uid uint32) string {
