@@ -7,7 +7,8 @@ FUZZTIME ?= 300000x
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-PLUGINS := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
+# A plugin with a go.mod of its own, as `rrhost plugin init` makes them, is built where it lies.
+PLUGINS := $(filter-out $(patsubst plugins/%/go.mod,%,$(wildcard plugins/*/go.mod)),$(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go)))
 
 .DEFAULT_GOAL := help
 .PHONY: help build plugins demo test test-fast lint cross bench bench-boundary proto fuzz clean
