@@ -145,7 +145,7 @@ func (g *generation) place(session sarama.ConsumerGroupSession) error {
 		session.ResetOffset(c.topic, c.partition, st.read.Next, "")
 		session.MarkOffset(c.topic, c.partition, st.read.Next, "")
 	}
-	g.in.stored(g, gaps)
+	g.in.stored(g, gaps, false) // that it can be read does not mean that it takes rows
 	return nil
 }
 
@@ -334,9 +334,24 @@ func (g *generation) flush(session sarama.ConsumerGroupSession) bool {
 			session.MarkOffset(p.Topic, p.Partition, p.Next, "")
 		}
 	}
+	// Positions alone prove nothing while rows wait: a store may take those and
+	// refuse the rows.
+	well := len(rows) > 0 || g.level(g.in.now())
 	g.mu.Unlock()
-	g.in.stored(g, rows)
-	g.progress()
+	g.in.stored(g, rows, well)
+	if well {
+		g.progress()
+	}
+	return true
+}
+
+// level tells whether all that is known of is stored. The caller holds mu.
+func (g *generation) level(now time.Time) bool {
+	for _, st := range g.claims {
+		if st.stored.Next < st.read.Next || !st.reached(now) {
+			return false
+		}
+	}
 	return true
 }
 

@@ -196,7 +196,7 @@ func (in *Ingester) fail(err error) {
 }
 
 // stored notes a success of g, after a failure or not.
-func (in *Ingester) stored(g *generation, rows []trail.Row) {
+func (in *Ingester) stored(g *generation, rows []trail.Row, well bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for i := range rows {
@@ -210,7 +210,7 @@ func (in *Ingester) stored(g *generation, rows []trail.Row) {
 		in.counts.rows++
 	}
 	in.current = g
-	if !in.since.IsZero() {
+	if well && !in.since.IsZero() {
 		in.logger.Info("audit: storing again", "after", in.now().Sub(in.since).Round(time.Millisecond).String())
 		in.failure, in.since = nil, time.Time{}
 	}

@@ -242,6 +242,40 @@ func TestStoreOutageThenCatchUp(t *testing.T) {
 	}
 }
 
+// refusing is a store that can be read, and takes positions, but no rows: as one
+// whose disk is full, or that finds a row too large.
+type refusing struct{ writer }
+
+func (r refusing) Write(ctx context.Context, rows []trail.Row, positions []trail.Position) error {
+	if len(rows) > 0 {
+		return errDown
+	}
+	return r.writer.Write(ctx, rows, positions)
+}
+
+// While no row is stored, that goes on to be one failure, however often the store
+// is opened again: else nobody is told in time that Kafka will drop records.
+func TestStoreThatRefusesRowsKeepsFailing(t *testing.T) {
+	b := newBench(t)
+	var sessions atomic.Int32
+	b.open = func(ctx context.Context) (writer, error) {
+		sessions.Add(1)
+		w, err := sqlite.Open(ctx, filepath.Join(b.cfg.Dir, "data", "audit.db"), b.cfg.Audit.TTL)
+		return refusing{w}, err
+	}
+	q, p, _ := b.exchange(0)
+	b.produce(q, p)
+	b.run()
+	b.eventually("the failure shows", func() bool { return errors.Is(b.in.Stats().LastError, errDown) })
+	since, first := b.in.Stats().FailingSince, sessions.Load()
+	b.eventually("the store is tried again", func() bool {
+		if s := b.in.Stats(); s.LastError == nil || !s.FailingSince.Equal(since) {
+			t.Fatalf("failing since %v, %v; want since %v", s.FailingSince, s.LastError, since)
+		}
+		return sessions.Load() >= first+3
+	})
+}
+
 func TestTrimmedLogBecomesAGap(t *testing.T) {
 	b := newBench(t)
 	send := func(n int) (records []*kgo.Record) {

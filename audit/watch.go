@@ -120,12 +120,16 @@ func (st *claimState) completeUntil(now time.Time) time.Time {
 	if st.read.Next > st.stored.Next && !st.read.RecordTime.After(now) {
 		later(st.read.RecordTime)
 	}
-	reached := st.read.Next >= st.end ||
-		st.highest != nil && st.highest() >= st.end && now.Sub(st.heard) > quiet
-	if !st.endAt.IsZero() && reached {
+	if !st.endAt.IsZero() && st.reached(now) {
 		later(complete(st.endAt))
 	}
 	return until
+}
+
+// reached tells whether the partition's end, as last seen, has been read.
+func (st *claimState) reached(now time.Time) bool {
+	return st.read.Next >= st.end ||
+		st.highest != nil && st.highest() >= st.end && now.Sub(st.heard) > quiet
 }
 
 // warn tells that Kafka comes near to dropping what isn't stored: while there is
