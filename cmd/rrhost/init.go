@@ -58,6 +58,7 @@ names: "rrhost dev" then builds and runs it.`,
 		},
 	}
 	c.Flags().StringVar(&lang, "lang", lang, "`language` to write it in: "+strings.Join(names, ", "))
+	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)) // fails for a flag that is not there
 	return c
 }
 

@@ -44,7 +44,9 @@ false in [audit.cassandra].`,
 				return cli.PrintJSON(out, statements)
 			}
 			for _, s := range statements {
-				fmt.Fprintln(out, s+";")
+				if _, err := fmt.Fprintln(out, s+";"); err != nil {
+					return err
+				}
 			}
 			return nil
 		},

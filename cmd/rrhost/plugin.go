@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,7 +128,9 @@ runs, as they lie in the plugin directory.`,
 					}
 					continue
 				}
-				fmt.Fprintln(out, line(p))
+				if _, err := fmt.Fprintln(out, line(p)); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
@@ -166,10 +169,11 @@ func line(p view) string {
 
 func newPluginInspect(g *cli.Globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "inspect NAME",
-		Short:   "Show all that is known of a plugin",
-		Example: "  rrhost plugin inspect calculate",
-		Args:    cli.Args("NAME"),
+		Use:               "inspect NAME",
+		Short:             "Show all that is known of a plugin",
+		Example:           "  rrhost plugin inspect calculate",
+		Args:              cli.Args("NAME"),
+		ValidArgsFunction: completePlugins(g, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.Load()
 			if err != nil {
@@ -189,7 +193,9 @@ func newPluginInspect(g *cli.Globals) *cobra.Command {
 					}
 					continue
 				}
-				inspect(cmd.OutOrStdout(), p)
+				if err := inspect(cmd.OutOrStdout(), p); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
@@ -197,10 +203,11 @@ func newPluginInspect(g *cli.Globals) *cobra.Command {
 }
 
 // inspect prints all of a plugin.
-func inspect(w io.Writer, p view) {
+func inspect(out io.Writer, p view) error {
+	var b strings.Builder
 	show := func(ok bool, name, format string, args ...any) {
 		if ok {
-			fmt.Fprintf(w, "%-12s %s\n", name, cli.Line(fmt.Sprintf(format, args...)))
+			fmt.Fprintf(&b, "%-12s %s\n", name, cli.Line(fmt.Sprintf(format, args...)))
 		}
 	}
 	show(true, "name", "%s", p.Name)
@@ -226,6 +233,8 @@ func inspect(w io.Writer, p view) {
 		show(len(h.Request) > 0, "  takes", "%s", h.Request)
 		show(len(h.Response) > 0, "  returns", "%s", h.Response)
 	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 func sinceText(since string) string {
@@ -238,11 +247,12 @@ func sinceText(since string) string {
 
 func newPluginOrder(g *cli.Globals, name, short, long string, do func(*control.Client, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use:     name + " NAME",
-		Short:   short,
-		Long:    long,
-		Example: "  rrhost plugin " + name + " calculate",
-		Args:    cli.Args("NAME"),
+		Use:               name + " NAME",
+		Short:             short,
+		Long:              long,
+		Example:           "  rrhost plugin " + name + " calculate",
+		Args:              cli.Args("NAME"),
+		ValidArgsFunction: completePlugins(g, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.Load()
 			if err != nil {
@@ -288,7 +298,8 @@ func newPluginTrust(g *cli.Globals) *cobra.Command {
 is "lock" in [plugins]; without a name, of all plugins that topics name. What
 was noted runs from the host's own copy of it. A running host takes note at the
 next reload or change.`,
-		Example: "  rrhost plugin trust\n  rrhost plugin trust calculate",
+		Example:           "  rrhost plugin trust\n  rrhost plugin trust calculate",
+		ValidArgsFunction: completePlugins(g, config.MaxTopics),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.Load()
 			if err != nil {
@@ -334,6 +345,23 @@ next reload or change.`,
 			}
 			return nil
 		},
+	}
+}
+
+// completePlugins offers the plugins that topics name, for the first arguments.
+func completePlugins(g *cli.Globals, arguments int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		cfg, err := g.Load()
+		if err != nil || len(args) >= arguments {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []cobra.Completion
+		for _, t := range cfg.Topics {
+			if !slices.Contains(args, t.Plugin) && !slices.Contains(names, t.Plugin) {
+				names = append(names, t.Plugin)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -46,27 +46,32 @@ false.`,
 				}
 			}
 			out := cmd.OutOrStdout()
-			switch {
-			case g.JSON:
+			if g.JSON {
 				for _, s := range specs {
 					line := topicLine{Name: s.Name, Role: s.Role, Partitions: s.Partitions, Replicas: max(s.Replicas, 0), Configs: s.Configs}
 					if err := cli.PrintJSON(out, line); err != nil {
 						return err
 					}
 				}
+				return nil
+			}
+			var lines []string
+			switch {
+			case show && cfg.IsEmbedded():
+				// No tool but a host and its clients may log in there.
+				cfg.Kafka.Brokers = []string{"BROKERS"}
+				lines = append([]string{"# not needed: with the embedded broker, a host creates its topics. For a Kafka cluster at BROKERS:"},
+					kafka.Commands(kafka.Topics(cfg), cfg)...)
 			case show:
-				if cfg.IsEmbedded() {
-					// No tool but a host and its clients may log in there.
-					fmt.Fprintln(out, "# not needed: with the embedded broker, a host creates its topics. For a Kafka cluster at BROKERS:")
-					cfg.Kafka.Brokers = []string{"BROKERS"}
-					specs = kafka.Topics(cfg)
-				}
-				for _, line := range kafka.Commands(specs, cfg) {
-					fmt.Fprintln(out, line)
-				}
+				lines = kafka.Commands(specs, cfg)
 			default:
 				for _, s := range specs {
-					fmt.Fprintf(out, "ok     %s (%s)\n", s.Name, s.Role)
+					lines = append(lines, fmt.Sprintf("ok     %s (%s)", s.Name, s.Role))
+				}
+			}
+			for _, line := range lines {
+				if _, err := fmt.Fprintln(out, line); err != nil {
+					return err
 				}
 			}
 			return nil
