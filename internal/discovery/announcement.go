@@ -36,7 +36,10 @@ const (
 const (
 	MaxBytes  = 512 << 10 // as JSON
 	MaxTopics = config.MaxTopics
-	maxText   = 256 // bytes of any name
+	maxText   = 256     // bytes of any name
+	maxCount  = 1 << 50 // of all hosts together it does not overflow
+	// maxTimeoutMS is far beyond what a configuration may say, and a Duration.
+	maxTimeoutMS = 1 << 42
 )
 
 // format is the version of the JSON. Members that a reader does not know are
@@ -178,8 +181,8 @@ func Decode(key, value []byte) (Announcement, error) {
 				return wrong("topic %d: plugin, version, sdk, state or handler is not text", i+1)
 			}
 		}
-		if err := t.Counters.check(); err != nil || t.TimeoutMS < 0 {
-			return wrong("topic %d: a number is below 0, or no status", i+1)
+		if err := t.Counters.check(); err != nil || t.TimeoutMS < 0 || t.TimeoutMS > maxTimeoutMS {
+			return wrong("topic %d: a number is below 0 or too large, or no status", i+1)
 		}
 	}
 	return a, nil
@@ -187,7 +190,7 @@ func Decode(key, value []byte) (Announcement, error) {
 
 func (c *Counters) check() error {
 	for status, n := range c.Answered {
-		if !wire.Status(status).Valid() || n < 0 {
+		if !wire.Status(status).Valid() || n < 0 || n > maxCount {
 			return ErrAnnouncement
 		}
 	}

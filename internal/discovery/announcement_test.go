@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"strings"
@@ -109,6 +110,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown status":   {change: func(a *Announcement) { a.Topics[0].Counters.Answered = map[string]int64{"fine": 1} }, want: "no status"},
 		"negative count":   {change: func(a *Announcement) { a.Topics[0].Counters.Answered = map[string]int64{"ok": -1} }, want: "below 0"},
 		"negative flight":  {change: func(a *Announcement) { a.Topics[0].Counters.InFlight = -1 }, want: "below 0"},
+		"huge count":       {change: func(a *Announcement) { a.Topics[0].Counters.Answered = map[string]int64{"ok": math.MaxInt64} }, want: "too large"},
+		"huge timeout":     {change: func(a *Announcement) { a.Topics[0].TimeoutMS = math.MaxInt64 / 2 }, want: "too large"},
 		"negative timeout": {change: func(a *Announcement) { a.Topics[0].TimeoutMS = -1 }, want: "below 0"},
 		"partition":        {change: func(a *Announcement) { a.Topics[0].Counters.Partitions = []int32{-1} }, want: "below 0"},
 	}
