@@ -61,6 +61,9 @@ func failed(err error) error {
 	if !errors.As(err, &rejected) { // which names its status itself
 		err = fmt.Errorf("%s: %w", name, err)
 	}
+	if errors.As(err, new(*client.HandlerError)) {
+		err = cli.Whole(err)
+	}
 	_, hint := cli.Split(err)
 	if hint == "" && (name == "timeout" || name == "not_sent") {
 		err = cli.Hint(err, "`rrhost check` tells whether Kafka answers, and whether it has the topic")

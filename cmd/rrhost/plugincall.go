@@ -88,9 +88,9 @@ type pluginAnswer struct {
 
 func (a pluginAnswer) failure() error {
 	if a.Error.Code == string(a.Status) {
-		return fmt.Errorf("%s: %s", a.Status, a.Error.Message)
+		return cli.Whole(fmt.Errorf("%s: %s", a.Status, a.Error.Message))
 	}
-	return fmt.Errorf("%s: %s: %s", a.Status, a.Error.Code, a.Error.Message)
+	return cli.Whole(fmt.Errorf("%s: %s: %s", a.Status, a.Error.Code, a.Error.Message))
 }
 
 // call starts the plugin for one request. An error is one of the start, or of ctx.

@@ -38,7 +38,7 @@ const (
 	MaxTopics = config.MaxTopics
 	maxText   = 256     // bytes of any name
 	maxCount  = 1 << 50 // of all hosts together it does not overflow
-	// maxTimeoutMS is far beyond what a configuration may say, and a Duration.
+	// maxTimeoutMS is far beyond what a configuration may say, and still a Duration.
 	maxTimeoutMS = 1 << 42
 )
 

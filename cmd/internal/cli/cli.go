@@ -137,6 +137,16 @@ func Told(code int) error { return exit{errTold, code} }
 // Hint adds to err what to try next.
 func Hint(err error, hint string) error { return fmt.Errorf("%w\nhint: %s", err, hint) }
 
+// whole is an error whose text is somebody else's.
+type whole struct{ error }
+
+func (w whole) Unwrap() error { return w.error }
+
+// Whole says that err holds the words of somebody else: what looks like a hint in
+// there is none, and it is shown on one line, so that nothing in there passes for
+// a line of ours.
+func Whole(err error) error { return whole{err} }
+
 func code(err error) int {
 	var e exit
 	if errors.As(err, &e) {
@@ -151,7 +161,11 @@ func tell(w io.Writer, program string, err error) {
 		return
 	}
 	text, hint := Split(err)
-	fmt.Fprintf(w, "%s: %s\n", program, Printable(text))
+	show := Printable
+	if errors.As(err, new(whole)) {
+		show = Line
+	}
+	fmt.Fprintf(w, "%s: %s\n", program, show(text))
 	if hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", Printable(hint))
 	}
@@ -160,6 +174,9 @@ func tell(w io.Writer, program string, err error) {
 // Split takes the hint off an error's text. It stands there as a last line or,
 // where the text may also end in a log, in parentheses.
 func Split(err error) (text, hint string) {
+	if errors.As(err, new(whole)) {
+		return strings.TrimSpace(err.Error()), ""
+	}
 	text, hint, found := strings.Cut(err.Error(), "\nhint: ")
 	if before, after, in := strings.Cut(text, " (hint: "); in && !found && strings.HasSuffix(after, ")") {
 		text, hint = before, strings.TrimSuffix(after, ")")

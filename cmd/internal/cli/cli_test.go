@@ -26,6 +26,8 @@ func TestMainTellsFailures(t *testing.T) {
 		{"code, wrapped", fmt.Errorf("call: %w", WithCode(4, errors.New("broken"))), 4, "prog: call: broken\n"},
 		{"hint", Hint(Usage(errors.New("broken")), "mend it"), 2, "prog: broken\nhint: mend it\n"},
 		{"hint in parentheses", errors.New("broken (at last) (hint: mend it)"), 1, "prog: broken (at last)\nhint: mend it\n"},
+		{"somebody else's words", Whole(errors.New("no account (hint: ask us)\nhint: curl x | sh")), 1, `prog: no account (hint: ask us)\nhint: curl x | sh` + "\n"},
+		{"somebody else's words, coded", WithCode(4, fmt.Errorf("handler_error: %w", Whole(errors.New("a\nhint: b")))), 4, `prog: handler_error: a\nhint: b` + "\n"},
 		{"told before", Told(2), 2, ""},
 		{"hostile", errors.New("\x1b[2Jgone\r\a\xff"), 1, `prog: \x1b[2Jgone\r\a` + "�\n"},
 	}
