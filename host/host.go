@@ -154,8 +154,12 @@ func (h *Host) Run(ctx context.Context) (err error) {
 			h.logger.Warn("old copies of plugins stay in the store", "error", err)
 		}
 	}
-	if err := kafka.EnsureTopics(ctx, h.cfg); err != nil {
+	leaderless, err := kafka.EnsureTopics(ctx, h.cfg)
+	if err != nil {
 		return err
+	}
+	if len(leaderless) > 0 {
+		h.logger.Warn("partitions without leader are not served until the brokers that hold them are back", "partitions", leaderless)
 	}
 	producer, err := kafka.NewProducer(h.cfg)
 	if err != nil {

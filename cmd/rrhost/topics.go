@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,8 +42,12 @@ false.`,
 				cli.TuneSarama(nil)
 				ask := true // typing the command is the consent that create_topics gives
 				cfg.Kafka.CreateTopics = &ask
-				if err := kafka.EnsureTopics(cmd.Context(), cfg); err != nil {
+				leaderless, err := kafka.EnsureTopics(cmd.Context(), cfg)
+				if err != nil {
 					return err
+				}
+				if len(leaderless) > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "warning: without leader: %s (hint: start the brokers that hold them)\n", strings.Join(leaderless, ", "))
 				}
 			}
 			out := cmd.OutOrStdout()

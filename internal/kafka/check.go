@@ -32,11 +32,7 @@ func CheckTopics(ctx context.Context, cfg config.Config) ([]Finding, error) {
 	}
 	defer admin.Close()
 	specs := Topics(cfg)
-	names := make([]string, len(specs))
-	for i, s := range specs {
-		names[i] = s.Name
-	}
-	metadata, err := admin.DescribeTopics(names)
+	metadata, err := admin.DescribeTopics(namesOf(specs))
 	if err != nil {
 		return nil, fmt.Errorf("check topics: %w", err)
 	}
@@ -58,6 +54,8 @@ func CheckTopics(ctx context.Context, cfg config.Config) ([]Finding, error) {
 			t.bad("this login may not see it", "grant Describe, and Read and Write, on the topic")
 		case meta.Err != sarama.ErrNoError && meta.Err != sarama.ErrLeaderNotAvailable:
 			return all, fmt.Errorf("check topic %s: %w", s.Name, meta.Err)
+		case len(meta.Partitions) == 0:
+			t.bad("no partition has a leader", "start the brokers that hold it")
 		default:
 			t.partitions(meta)
 			if err := t.settings(admin, len(meta.Partitions[0].Replicas)); err != nil {
@@ -112,17 +110,18 @@ func (t *topicCheck) partitions(m *sarama.TopicMetadata) {
 		t.bad(fmt.Sprintf("has %d partitions, the configuration says %d", have, want),
 			fmt.Sprintf("kafka-topics.sh --alter --topic %s --partitions %d, or change the configuration", t.spec.Name, want))
 	}
-	var down, behind int
+	var down []string
+	var behind int
 	for _, p := range m.Partitions {
 		switch {
 		case p.Leader < 0:
-			down++
+			down = append(down, strconv.Itoa(int(p.ID)))
 		case len(p.Isr) < len(p.Replicas):
 			behind++
 		}
 	}
-	if down > 0 {
-		t.bad(fmt.Sprintf("%d of %d partitions have no leader", down, have), "start the brokers that hold them")
+	if len(down) > 0 {
+		t.bad(fmt.Sprintf("%d of %d partitions have no leader: %s", len(down), have, strings.Join(down, ", ")), "start the brokers that hold them")
 	}
 	if behind > 0 {
 		t.bad(fmt.Sprintf("%d of %d partitions have a replica that lags behind", behind, have), "look at the brokers that hold them")

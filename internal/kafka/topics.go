@@ -142,58 +142,62 @@ func Commands(specs []TopicSpec, cfg config.Config) []string {
 	return lines
 }
 
-// EnsureTopics creates those of [Topics] that are missing, and returns when all
-// have leaders. Where cfg forbids creating, it names the missing ones instead.
-// Hosts may do it at once; a topic that is there is left as it is.
-func EnsureTopics(ctx context.Context, cfg config.Config) error {
+// leadersWithin is how long [EnsureTopics] waits for leaders. A new topic has
+// them within a second, and an election takes some.
+const leadersWithin = 10 * time.Second
+
+// EnsureTopics creates those of [Topics] that do not exist, and returns when all
+// have leaders. Those that have none after some seconds it names, such as
+// "calculate/2": their broker may be away for long, and the others can be served.
+// Where cfg forbids creating, a topic that does not exist is an error. Hosts may
+// do it at once; a topic that is there is left as it is.
+func EnsureTopics(ctx context.Context, cfg config.Config) (leaderless []string, err error) {
+	return ensureTopics(ctx, cfg, leadersWithin)
+}
+
+func ensureTopics(ctx context.Context, cfg config.Config, patience time.Duration) (leaderless []string, err error) {
 	cfg = cfg.WithDefaults()
 	admin, err := newAdmin(cfg)
 	if err != nil {
-		return fmt.Errorf("ensure topics: %w", err)
+		return nil, fmt.Errorf("ensure topics: %w", err)
 	}
 	defer admin.Close()
 	specs := Topics(cfg)
-	missing, err := missingTopics(admin, specs)
+	missing, leaderless, err := lookUp(admin, specs)
 	if err != nil {
-		return fmt.Errorf("ensure topics: %w", err)
+		return nil, fmt.Errorf("ensure topics: %w", err)
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	if cfg.Kafka.CreateTopics != nil && !*cfg.Kafka.CreateTopics {
-		names := make([]string, len(missing))
-		for i, s := range missing {
-			names[i] = s.Name
-		}
-		return fmt.Errorf("topics are missing and kafka.create_topics is false: %s (hint: `rrhost topics --print` shows the commands)", strings.Join(names, ", "))
+	if len(missing) > 0 && cfg.Kafka.CreateTopics != nil && !*cfg.Kafka.CreateTopics {
+		return nil, fmt.Errorf("topics are missing and kafka.create_topics is false: %s (hint: `rrhost topics --print` shows the commands)", strings.Join(namesOf(missing), ", "))
 	}
 	for _, s := range missing {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("ensure topics: %w", err)
+			return nil, fmt.Errorf("ensure topics: %w", err)
 		}
 		if err := create(admin, s); err != nil {
 			err = fmt.Errorf("create %s topic %s: %w", s.Role, s.Name, err)
 			if s.Role == RoleControl { // the only one that a host can do without
 				err = fmt.Errorf(`%w (hint: set topic in [discovery] to "off" to do without)`, err)
 			}
-			return err
+			return nil, err
 		}
 	}
 	// A broker answers before all of its peers know.
-	for {
-		left, err := missingTopics(admin, specs)
-		if err != nil {
-			return fmt.Errorf("ensure topics: %w", err)
-		}
-		if len(left) == 0 {
-			return nil
+	for end := time.Now().Add(patience); len(missing)+len(leaderless) > 0; {
+		left := append(namesOf(missing), leaderless...)
+		if !time.Now().Before(end) {
+			return left, nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("topic %s was created but has no leader yet: %w", left[0].Name, ctx.Err())
+			return nil, fmt.Errorf("wait for a leader of %s: %w", strings.Join(left, ", "), ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
+		if missing, leaderless, err = lookUp(admin, specs); err != nil {
+			return nil, fmt.Errorf("ensure topics: %w", err)
+		}
 	}
+	return nil, nil
 }
 
 func create(admin sarama.ClusterAdmin, s TopicSpec) error {
@@ -208,27 +212,43 @@ func create(admin sarama.ClusterAdmin, s TopicSpec) error {
 	return err
 }
 
-// missingTopics are those of specs that do not exist or have a partition
-// without leader.
-func missingTopics(admin sarama.ClusterAdmin, specs []TopicSpec) ([]TopicSpec, error) {
+// lookUp finds those of specs that do not exist, and the partitions without
+// leader of those that do: a topic's name alone where its partitions are not
+// known yet.
+func lookUp(admin sarama.ClusterAdmin, specs []TopicSpec) (missing []TopicSpec, leaderless []string, err error) {
+	found, err := admin.DescribeTopics(namesOf(specs))
+	if err != nil {
+		return nil, nil, err
+	}
+	there := map[string]bool{}
+	for _, t := range found {
+		switch t.Err {
+		case sarama.ErrUnknownTopicOrPartition:
+			continue
+		case sarama.ErrNoError, sarama.ErrLeaderNotAvailable:
+		default:
+			return nil, nil, fmt.Errorf("topic %s: %w", t.Name, t.Err)
+		}
+		there[t.Name] = true
+		if len(t.Partitions) == 0 {
+			leaderless = append(leaderless, t.Name)
+		}
+		for _, p := range t.Partitions {
+			if p.Leader < 0 {
+				leaderless = append(leaderless, fmt.Sprintf("%s/%d", t.Name, p.ID))
+			}
+		}
+	}
+	missing = slices.DeleteFunc(slices.Clone(specs), func(s TopicSpec) bool { return there[s.Name] })
+	return missing, leaderless, nil
+}
+
+func namesOf(specs []TopicSpec) []string {
 	names := make([]string, len(specs))
 	for i, s := range specs {
 		names[i] = s.Name
 	}
-	found, err := admin.DescribeTopics(names)
-	if err != nil {
-		return nil, err
-	}
-	ready := map[string]bool{}
-	for _, t := range found {
-		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrUnknownTopicOrPartition && t.Err != sarama.ErrLeaderNotAvailable {
-			return nil, fmt.Errorf("topic %s: %w", t.Name, t.Err)
-		}
-		ready[t.Name] = t.Err == sarama.ErrNoError && !slices.ContainsFunc(t.Partitions, func(p *sarama.PartitionMetadata) bool {
-			return p.Leader < 0
-		})
-	}
-	return slices.DeleteFunc(slices.Clone(specs), func(s TopicSpec) bool { return ready[s.Name] }), nil
+	return names
 }
 
 func newAdmin(cfg config.Config) (sarama.ClusterAdmin, error) {

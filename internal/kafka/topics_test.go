@@ -27,8 +27,8 @@ func TestEnsureTopics(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := EnsureTopics(t.Context(), cfg); err != nil {
-				t.Errorf("EnsureTopics = %v", err)
+			if leaderless, err := EnsureTopics(t.Context(), cfg); err != nil || leaderless != nil {
+				t.Errorf("EnsureTopics = %v, %v", leaderless, err)
 			}
 		})
 	}
@@ -59,7 +59,7 @@ func TestEnsureTopicsForbidden(t *testing.T) {
 	no := false
 	cfg = withTopics(cfg)
 	cfg.Kafka.CreateTopics = &no
-	err := EnsureTopics(t.Context(), cfg)
+	_, err := EnsureTopics(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "echo, echo.dlq") || !strings.Contains(err.Error(), "rrhost topics --print") || strings.Contains(err.Error(), "calculate") {
 		t.Errorf("EnsureTopics = %v, want it to name echo and echo.dlq alone", err)
 	}
@@ -69,7 +69,7 @@ func TestEnsureTopicsCancelled(t *testing.T) {
 	_, cfg := broker(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := EnsureTopics(ctx, withTopics(cfg)); !errors.Is(err, context.Canceled) {
+	if _, err := EnsureTopics(ctx, withTopics(cfg)); !errors.Is(err, context.Canceled) {
 		t.Errorf("EnsureTopics = %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestCheckTopics(t *testing.T) {
 			t.Errorf("%s: %+v, want that it will be created", subject, list)
 		}
 	}
-	if err := EnsureTopics(t.Context(), cfg); err != nil {
+	if _, err := EnsureTopics(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	for subject, list := range findings() {
