@@ -10,6 +10,7 @@ import (
 	"rrhost/audit/internal/trail"
 	"rrhost/config"
 	"rrhost/internal/envelope"
+	"rrhost/internal/handler"
 	"rrhost/internal/wire"
 )
 
@@ -143,7 +144,8 @@ func (d *decoder) errorText(r *trail.Row) string {
 	if json.Unmarshal(plain, &body) != nil || body.Message == "" {
 		return r.Status
 	}
-	return body.Message
+	// A host has cut it, but whoever has the key can seal a reply.
+	return handler.CutMessage(body.Message)
 }
 
 // headerOf looks for one header without reading the others.

@@ -92,11 +92,11 @@ func faultOf(ctx context.Context, err error, maxReply int) *Error {
 	case endedBy(ctx, err):
 		return &Error{Status: StatusDeadlineExceeded, Code: StatusDeadlineExceeded, Message: "the deadline passed while the handler ran"}
 	case errors.As(err, &encode):
-		return &Error{Status: StatusHandlerError, Code: CodeInvalidResult, Message: cut(encode.Error(), maxMessage)}
+		return &Error{Status: StatusHandlerError, Code: CodeInvalidResult, Message: CutMessage(encode.Error())}
 	case errors.As(err, &user) && user != nil:
 		return userFault(user, maxReply)
 	}
-	return &Error{Status: StatusHandlerError, Code: CodeError, Message: cut(err.Error(), maxMessage)}
+	return &Error{Status: StatusHandlerError, Code: CodeError, Message: CutMessage(err.Error())}
 }
 
 // endedBy reports whether err says that ctx is over: then the deadline is the
@@ -106,7 +106,7 @@ func endedBy(ctx context.Context, err error) bool {
 }
 
 func userFault(user *UserError, maxReply int) *Error {
-	fault := &Error{Status: StatusHandlerError, Code: cut(user.Code, maxCode), Message: cut(user.Message, maxMessage)}
+	fault := &Error{Status: StatusHandlerError, Code: cut(user.Code, maxCode), Message: CutMessage(user.Message)}
 	if fault.Code == "" {
 		fault.Code = CodeError
 	}
@@ -135,7 +135,7 @@ func TooLarge(size, limit int) *Error {
 // Foreign makes an error of what another process said. It bounds every part as
 // [Handler.Run] does, and makes of an unknown status a handler's error.
 func Foreign(status, code, message string, details []byte, maxReply int) *Error {
-	e := &Error{Status: status, Code: cut(code, maxCode), Message: cut(message, maxMessage)}
+	e := &Error{Status: status, Code: cut(code, maxCode), Message: CutMessage(message)}
 	switch status {
 	case StatusInvalidPayload, StatusDeadlineExceeded, StatusNoHandler, StatusReplyTooLarge:
 		e.Code = status
@@ -167,7 +167,7 @@ func NoHandler(name string, have []string) *Error {
 // Misfit is the answer for a request that does not fit its schema. text names the
 // field, and quotes nothing.
 func Misfit(text string) *Error {
-	return &Error{Status: StatusInvalidPayload, Code: StatusInvalidPayload, Message: cut(text, maxMessage)}
+	return &Error{Status: StatusInvalidPayload, Code: StatusInvalidPayload, Message: CutMessage(text)}
 }
 
 // Abandoned is the answer for a handler that ended its goroutine instead of
@@ -198,6 +198,10 @@ func panicked() *Error {
 	return &Error{Status: StatusHandlerError, Code: CodePanic, Message: "the handler panicked", Stack: stack.String()}
 }
 
+// CutMessage is what of an error's message goes on and is stored: at most 8 KiB
+// of it, made valid UTF-8.
+func CutMessage(text string) string { return cut(text, maxMessage) }
+
 // cut shortens valid text to at most n bytes, at a rune's start, and makes it
 // valid UTF-8: protobuf and JSON refuse else.
 func cut(s string, n int) string {
@@ -205,7 +209,7 @@ func cut(s string, n int) string {
 		for n > 0 && !utf8.RuneStart(s[n]) {
 			n--
 		}
-		s = s[:n]
+		s = strings.Clone(s[:n]) // else it would hold on to the whole
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

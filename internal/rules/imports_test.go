@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"audit/internal/trail":     {"internal/envelope", "internal/wire"},
 	"audit/internal/sqlite":    {"audit/internal/trail"},
 	"audit/internal/cassandra": {"audit/internal/trail", "config"},
-	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/kafka", "internal/wire"},
+	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/handler", "internal/kafka", "internal/wire"},
 
 	"host/internal/embedded":  {"config", "internal/kafka"},
 	"host/internal/supervise": {"internal/attach", "internal/plugindir", "internal/process", "internal/schema", "internal/stream"},

@@ -57,7 +57,9 @@ func (r *Row) At() Key {
 func (r *Row) Outcome() bool { return r.Type == Response || r.Type == DeadLetter }
 
 // Size is about what the row takes in memory, in bytes.
-func (r *Row) Size() int { return 400 + len(r.Payload) + len(r.Key) + len(r.Tracestate) }
+func (r *Row) Size() int {
+	return 400 + len(r.Payload) + len(r.Key) + len(r.Error) + len(r.Tracestate)
+}
 
 // A Key is a place in a range: rows are ordered by time, then by where they
 // stand in Kafka. One without a topic stands before all rows of its time.
