@@ -46,12 +46,32 @@ func TestSettings(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]string{"journal_mode": "wal", "synchronous": "2", "auto_vacuum": "2"}
-	settings(want)
+	settings(map[string]string{"journal_mode": "wal", "synchronous": "2", "auto_vacuum": "2"})
 	if err := s.Write(t.Context(), nil, []trail.Position{{Topic: "a"}}); err != nil {
 		t.Fatal(err)
 	}
-	settings(want) // also after a write that isn't synced
+	settings(map[string]string{"journal_mode": "wal", "synchronous": "1"})
+	if err := s.Write(t.Context(), storetest.Rows(1), nil); err != nil {
+		t.Fatal(err)
+	}
+	settings(map[string]string{"journal_mode": "wal", "synchronous": "2"})
+}
+
+// Rows are synced whatever the write before them left behind.
+func TestRowsAreSynced(t *testing.T) {
+	s := openTemp(t)
+	for range 2 {
+		if _, err := s.write.Exec("PRAGMA synchronous = NORMAL"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Write(t.Context(), storetest.Rows(1), nil); err != nil {
+			t.Fatal(err)
+		}
+		var mode string
+		if err := s.write.QueryRow("PRAGMA synchronous").Scan(&mode); err != nil || mode != "2" {
+			t.Errorf("rows are written with synchronous = %s, %v; want 2", mode, err)
+		}
+	}
 }
 
 func TestFileStaysSmall(t *testing.T) {

@@ -52,11 +52,14 @@ func (s *Store) transact(ctx context.Context, rows []trail.Row, positions []trai
 	if free, err := freeBytes(s.path); err == nil && free < minFree {
 		return fmt.Errorf("%w: %d MiB are left", ErrDiskFull, free>>20)
 	}
+	// Each write sets what it needs: were it put back afterwards, a failure to do
+	// so would leave later rows acknowledged before they are on the disk.
+	mode := "FULL"
 	if len(rows) == 0 {
-		if _, err := s.write.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
-			return err
-		}
-		defer s.write.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = FULL")
+		mode = "NORMAL"
+	}
+	if _, err := s.write.ExecContext(ctx, "PRAGMA synchronous = "+mode); err != nil {
+		return err
 	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
