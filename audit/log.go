@@ -27,24 +27,11 @@ type brokerLog struct {
 }
 
 func openLog(cfg config.Config) (*brokerLog, error) {
-	c, brokers, err := kafka.Base(cfg)
+	client, admin, err := kafka.NewAdmin(cfg, func(c *sarama.Config) {
+		c.Net.ReadTimeout, c.Net.WriteTimeout = 10*time.Second, 10*time.Second
+	})
 	if err != nil {
 		return nil, err
-	}
-	c.Net.ReadTimeout, c.Net.WriteTimeout = 10*time.Second, 10*time.Second
-	client, err := sarama.NewClient(brokers, c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Kafka: %w", err)
-	}
-	// The admin client needs the controller's name, which comes with any metadata,
-	// also those of a topic that there is not.
-	err = client.RefreshMetadata(cfg.Replies.Topic)
-	if err != nil && !errors.Is(err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(err, sarama.ErrLeaderNotAvailable) {
-		return nil, errors.Join(fmt.Errorf("connect to Kafka: %w", err), client.Close())
-	}
-	admin, err := sarama.NewClusterAdminFromClient(client)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to Kafka: %w", err), client.Close())
 	}
 	return &brokerLog{client, admin}, nil
 }

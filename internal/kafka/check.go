@@ -26,7 +26,7 @@ type Finding struct {
 // A missing topic is fine where a host creates it.
 func CheckTopics(ctx context.Context, cfg config.Config) ([]Finding, error) {
 	cfg = cfg.WithDefaults()
-	admin, err := newAdmin(cfg)
+	_, admin, err := NewAdmin(cfg, nil)
 	if err != nil {
 		return nil, fmt.Errorf("check topics: %w", err)
 	}

@@ -157,7 +157,7 @@ func EnsureTopics(ctx context.Context, cfg config.Config) (leaderless []string, 
 
 func ensureTopics(ctx context.Context, cfg config.Config, patience time.Duration) (leaderless []string, err error) {
 	cfg = cfg.WithDefaults()
-	admin, err := newAdmin(cfg)
+	_, admin, err := NewAdmin(cfg, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ensure topics: %w", err)
 	}
@@ -249,21 +249,4 @@ func namesOf(specs []TopicSpec) []string {
 		names[i] = s.Name
 	}
 	return names
-}
-
-func newAdmin(cfg config.Config) (sarama.ClusterAdmin, error) {
-	c, brokers, err := Base(cfg)
-	if err != nil {
-		return nil, err
-	}
-	client, err := dial(cfg, c, brokers)
-	if err != nil {
-		return nil, err
-	}
-	admin, err := sarama.NewClusterAdminFromClient(client)
-	if err != nil {
-		_ = client.Close()
-		return nil, err
-	}
-	return admin, nil
 }
