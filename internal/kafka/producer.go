@@ -58,12 +58,11 @@ type Ack struct {
 // members are then sent one by one through a third producer, so that only the
 // culprit fails.
 type Producer struct {
-	cfg     config.Config
-	few     *lane
-	many    *lane
-	again   *resend
-	limit   int
-	missing sync.Map // topic -> absence
+	cfg   config.Config
+	few   *lane
+	many  *lane
+	again *resend
+	limit int
 
 	// mu is read-locked while a message is handed over, so that Close never
 	// closes sarama's input under a sender.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -14,11 +15,14 @@ import (
 // sarama's errors must not wait for its input. What waits here is bounded by what
 // was sent and has not been acknowledged.
 type resend struct {
-	p    *Producer
-	one  *lane         // one message a request; made on first use
-	wake chan struct{} // capacity 1
-	end  chan struct{}
-	done sync.WaitGroup
+	p   *Producer
+	one *lane // one message a request; made on first use
+	// missing are topics that were absent, and the goroutine's alone. Those of
+	// before breakerOpen go when another comes.
+	missing map[string]absence
+	wake    chan struct{} // capacity 1
+	end     chan struct{}
+	done    sync.WaitGroup
 
 	mu   sync.Mutex
 	todo []failed
@@ -45,7 +49,7 @@ type absence struct {
 const breakerOpen = 12 * time.Second
 
 func newResend(p *Producer) *resend {
-	r := &resend{p: p, wake: make(chan struct{}, 1), end: make(chan struct{})}
+	r := &resend{p: p, missing: map[string]absence{}, wake: make(chan struct{}, 1), end: make(chan struct{})}
 	r.done.Go(r.run)
 	return r
 }
@@ -130,14 +134,17 @@ func (r *resend) decide(m *sarama.ProducerMessage, err error, now time.Time) tim
 		err = fmt.Errorf("%w for topic %s: %w", ErrTooLarge, m.Topic, err)
 	case why == missingTopic:
 		err = noTopic(m.Topic)
-		r.p.missing.Store(m.Topic, absence{err, now})
+		if _, again := r.missing[m.Topic]; !again {
+			maps.DeleteFunc(r.missing, func(_ string, a absence) bool { return now.Sub(a.since) > breakerOpen })
+		}
+		r.missing[m.Topic] = absence{err, now}
 	case why == temporary && !r.p.closing.Load() && now.Sub(f.first) < retryFor:
 		// After failures sarama does not even look for some seconds.
-		known, ok := r.p.missing.Load(m.Topic)
-		if !ok || !isBreaker(err) || now.Sub(known.(absence).since) > breakerOpen {
+		known, ok := r.missing[m.Topic]
+		if !ok || !isBreaker(err) || now.Sub(known.since) > breakerOpen {
 			return now.Add(resendAfter)
 		}
-		err = known.(absence).err
+		err = known.err
 	}
 	r.p.finish(m, err, now)
 	return time.Time{}
