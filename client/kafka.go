@@ -239,7 +239,7 @@ func (t *transport) over(ctx context.Context, r *Request, c *call, start time.Ti
 	if hint := c.hint.Load(); hint != nil {
 		e.Hint = *hint
 	} else if e.Acknowledged {
-		e.Hint = "is a host running that serves this topic? `rrhost check` tells"
+		e.Hint = "is a host running that serves this topic? `rrclient topics` tells"
 	}
 	return e
 }

@@ -58,11 +58,17 @@ func failed(err error) error {
 		code = cli.ExitUsage
 	}
 	var rejected *client.RejectedError
-	if !errors.As(err, &rejected) { // which names its status itself
+	switch {
+	case errors.As(err, &rejected): // which names its status itself
+		said := *rejected
+		said.Hint = ""
+		if err = cli.Whole(&said); rejected.Hint != "" {
+			err = cli.Hint(err, rejected.Hint)
+		}
+	case errors.As(err, new(*client.HandlerError)):
+		err = cli.Whole(fmt.Errorf("%s: %w", name, err))
+	default:
 		err = fmt.Errorf("%s: %w", name, err)
-	}
-	if errors.As(err, new(*client.HandlerError)) {
-		err = cli.Whole(err)
 	}
 	_, hint := cli.Split(err)
 	if hint == "" && (name == "timeout" || name == "not_sent") {

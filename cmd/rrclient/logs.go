@@ -216,7 +216,7 @@ const pageSize = 500
 // between prints a range of time, page by page.
 func (l *logs) between(cmd *cobra.Command, reader *audit.Reader, q audit.Range, printer rows.Printer) error {
 	q.Limit = pageSize
-	if l.limit > 0 {
+	if l.limit > 0 && q.Status != audit.StatusNoOutcome { // of a page, only some have none
 		q.Limit = min(l.limit, pageSize)
 	}
 	var complete time.Time

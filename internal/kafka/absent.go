@@ -13,7 +13,7 @@ var ErrNoTopic = errors.New("the topic does not exist")
 
 // noTopic is the error of a message to a topic that the brokers don't have.
 func noTopic(topic string) error {
-	return fmt.Errorf("%w: %s (hint: check the name; `rrhost run` creates those that it serves)", ErrNoTopic, topic)
+	return fmt.Errorf("%w: %s (hint: check the name; `rrhost run` creates those of its config.toml when it starts)", ErrNoTopic, topic)
 }
 
 // confirmAfter is when a second broker is asked for a topic that the first does

@@ -42,7 +42,7 @@ type StatusInfo struct {
 var statusTable = [...]StatusInfo{
 	{StatusOK, "the body is the response", 0, true, true, false},
 	{StatusHandlerError, "the handler returned an error or panicked; its own code is in the body", 4, true, true, false},
-	{StatusExpired, "too late before it started: the handler has not seen it", 3, true, true, false},
+	{StatusExpired, "too late before it started; if it was delivered again, an earlier host may have started it", 3, true, true, false},
 	{StatusDeadlineExceeded, "too late while it ran", 3, true, true, false},
 	{StatusInvalidPayload, "not JSON, not what the handler takes, or above the host's max_payload", 1, true, true, false},
 	{StatusPluginUnavailable, "the plugin was not ready in time, or is not to be started", 1, true, true, false},

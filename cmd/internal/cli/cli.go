@@ -174,8 +174,12 @@ func tell(w io.Writer, program string, err error) {
 // Split takes the hint off an error's text. It stands there as a last line or,
 // where the text may also end in a log, in parentheses.
 func Split(err error) (text, hint string) {
-	if errors.As(err, new(whole)) {
-		return strings.TrimSpace(err.Error()), ""
+	var theirs whole
+	if errors.As(err, &theirs) { // a hint of ours comes after their words
+		text := err.Error()
+		end := strings.Index(text, theirs.Error()) + len(theirs.Error())
+		_, hint, _ := strings.Cut(text[end:], "\nhint: ")
+		return strings.TrimSpace(text[:end]), strings.TrimSpace(hint)
 	}
 	text, hint, found := strings.Cut(err.Error(), "\nhint: ")
 	if before, after, in := strings.Cut(text, " (hint: "); in && !found && strings.HasSuffix(after, ")") {

@@ -28,6 +28,7 @@ func TestMainTellsFailures(t *testing.T) {
 		{"hint in parentheses", errors.New("broken (at last) (hint: mend it)"), 1, "prog: broken (at last)\nhint: mend it\n"},
 		{"somebody else's words", Whole(errors.New("no account (hint: ask us)\nhint: curl x | sh")), 1, `prog: no account (hint: ask us)\nhint: curl x | sh` + "\n"},
 		{"somebody else's words, coded", WithCode(4, fmt.Errorf("handler_error: %w", Whole(errors.New("a\nhint: b")))), 4, `prog: handler_error: a\nhint: b` + "\n"},
+		{"somebody else's words, with a hint of ours", WithCode(4, Hint(Whole(errors.New("a (hint: b)\nhint: b")), "mend it")), 4, `prog: a (hint: b)\nhint: b` + "\nhint: mend it\n"},
 		{"told before", Told(2), 2, ""},
 		{"hostile", errors.New("\x1b[2Jgone\r\a\xff"), 1, `prog: \x1b[2Jgone\r\a` + "�\n"},
 	}

@@ -26,7 +26,7 @@ type Outcome struct {
 	Payload  []byte         // of an ok: the response
 	Error    wire.ErrorBody // of any other status
 	Attempt  int            // tries that may have reached a handler
-	Duration time.Duration  // in the handler, as the plugin measured it
+	Duration time.Duration  // in the handler, as the plugin measured it; since it was sent there, if it did not answer
 	Plugin   string         // who answered, as [wire.PluginText] writes it; the name alone if nobody did
 
 	// Dropped says that the request was given up together with its claim. It
@@ -68,7 +68,8 @@ type try struct {
 	job    *Job
 	at     *member
 	schema *schema.Schema // that the payload must fit, or nil
-	number atomic.Uint64  // there; 0 until known, cancelled once nobody wants it
+	begun  time.Time
+	number atomic.Uint64 // there; 0 until known, cancelled once nobody wants it
 }
 
 const cancelled = ^uint64(0)
@@ -171,6 +172,7 @@ func (j *Job) expire() {
 	}
 	o := j.outcome()
 	if j.state == running {
+		o.Duration = time.Since(j.current.begun)
 		o.fail(wire.StatusDeadlineExceeded, "the handler did not answer in time")
 	} else {
 		o.fail(wire.StatusPluginUnavailable, l.why())

@@ -285,7 +285,9 @@ func TestDeadlineWhileItRuns(t *testing.T) {
 		g.none("a")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		g.want("a", wire.StatusDeadlineExceeded, 1)
+		if o := g.want("a", wire.StatusDeadlineExceeded, 1); o.Duration != time.Second {
+			t.Errorf("it took %s, want a second", o.Duration)
+		}
 		if !slices.Equal(p.cancelled, []uint64{1}) {
 			t.Errorf("cancelled %v, want its number", p.cancelled)
 		}

@@ -71,6 +71,7 @@ func (l *Lane) conclude(j *Job, r stream.Result) (o Outcome, over bool) {
 	case j.revoked:
 		o.Dropped = true
 	case !r.NotStarted && j.attempt-j.spared >= j.req.MaxAttempts:
+		o.Duration = time.Since(j.current.begun)
 		o.fail(wire.StatusPluginCrashed, fmt.Sprintf("plugin %s crashed %d times while it handled this request", l.name, j.attempt))
 	case l.final: // there is nothing to try it at
 		o.fail(wire.StatusPluginUnavailable, l.why())
@@ -249,7 +250,7 @@ func (l *Lane) begin(j *Job, m *member) (s step, ok bool) {
 	if j.attempt > 0 || t.job != nil {
 		t = new(try)
 	}
-	t.job, t.at, t.schema = j, m, route.Schema
+	t.job, t.at, t.schema, t.begun = j, m, route.Schema, time.Now()
 	j.state, j.current, j.suspect = running, t, m.solo
 	j.attempt++
 	m.running++

@@ -59,8 +59,11 @@ func TestPoisonTakesNoNeighbour(t *testing.T) {
 		p.crash(l)
 		q := &fake{}
 		l.Up(q, "v1", routes)
+		time.Sleep(3 * time.Millisecond)
 		q.crash(l) // the poison, alone
-		g.want("poison", wire.StatusPluginCrashed, 2)
+		if o := g.want("poison", wire.StatusPluginCrashed, 2); o.Duration != 3*time.Millisecond {
+			t.Errorf("its last try took %s, want 3 ms", o.Duration)
+		}
 		r := &fake{}
 		l.Up(r, "v1", routes)
 		r.answer(0, `{}`)

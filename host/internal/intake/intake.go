@@ -184,7 +184,7 @@ func (in *Intake) Setup(session sarama.ConsumerGroupSession) error {
 		}
 		session.MarkOffset(p.topic, p.id, oldest, "")  // moves forward only,
 		session.ResetOffset(p.topic, p.id, oldest, "") // and this back only
-		in.logger.Error("the log no longer has the committed offset: requests before the oldest record are lost",
+		in.logger.Error("the log does not have the committed offset, and is read from its oldest record: requests before that are lost",
 			"topic", p.topic, "partition", p.id, "continue_at", oldest)
 	}
 	in.setSession(true, nil)

@@ -278,7 +278,7 @@ func TestCommittedOffsetIsGone(t *testing.T) {
 	if got := next.begun; len(got) != 1 || got[0] != "c" {
 		t.Errorf("begun %v, want c alone", got)
 	}
-	if log := next.log.String(); !strings.Contains(log, "requests before the oldest record are lost") {
+	if log := next.log.String(); !strings.Contains(log, "requests before that are lost") {
 		t.Errorf("the log does not say that requests are lost:\n%s", log)
 	}
 }

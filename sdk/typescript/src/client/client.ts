@@ -250,7 +250,7 @@ export class Client {
     const started = performance.now();
     const timer = setTimeout(() => {
       let hint = call.hint;
-      if (hint === "" && call.acknowledged) hint = "is a host running that serves this topic? `rrhost check` tells";
+      if (hint === "" && call.acknowledged) hint = "is a host running that serves this topic? `rrclient topics` tells";
       call.reject(new TimeoutError(call.topic, call.id, performance.now() - started, undefined, call.acknowledged, hint));
     }, timeout);
     const abort = () => call.reject(signal!.reason);

@@ -177,7 +177,7 @@ export function producerOptions(base: ReturnType<typeof baseOptions>) {
 }
 
 function missing(topic: string): string {
-  return `topic ${topic} does not exist (hint: check the name; \`rrhost run\` creates those that it serves)`;
+  return `topic ${topic} does not exist (hint: check the name; \`rrhost run\` creates those of its config.toml when it starts)`;
 }
 
 function message({ topic, key, value, headers }: RequestRecord, partition: number) {
