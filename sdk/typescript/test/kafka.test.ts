@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { MultipleErrors, NetworkError, ProtocolError, UserError } from "@platformatic/kafka";
 import { type ReplyRecord, type RequestRecord, UnsentError } from "#dist/client/client.js";
 import { type PartitionReader, Tail } from "#dist/client/tail.js";
-import { baseOptions } from "#dist/client/kafka.js";
+import { baseOptions, retries } from "#dist/client/kafka.js";
 import { type Sender, type Topics, Writer, producerOptions } from "#dist/client/writer.js";
 import { partitionOf } from "#dist/client/partition.js";
 
@@ -13,6 +13,8 @@ const partitions = [{ leader: 1 }, { leader: -1 }, { leader: 1 }, { leader: 2 }]
 const metadata = async ({ topics: [name] }: { topics: string[] }) => ({
   topics: new Map([[name, { id: "topic-id", partitionsCount: partitions.length, partitions }]]),
 });
+
+const away = () => Promise.reject(new NetworkError("away"));
 
 interface Message {
   partition: number;
@@ -27,16 +29,21 @@ class Broker {
   readonly closed: number[] = [];
   private made = 0;
 
-  readonly writer = new Writer({ metadata, close: async () => {} } as unknown as Topics, () => {
-    const producer = ++this.made;
-    return {
-      send: ({ messages }: { messages: Message[] }) =>
-        new Promise((resolve, reject) => {
-          this.sends.push({ producer, messages, values: messages.map((m) => m.value.toString()), ok: () => resolve({}), fail: reject });
-        }),
-      close: async () => void this.closed.push(producer),
-    } as unknown as Sender;
-  });
+  readonly writer: Writer;
+
+  constructor(answer: typeof metadata = metadata, delayMs?: () => number) {
+    const newProducer = () => {
+      const producer = ++this.made;
+      return {
+        send: ({ messages }: { messages: Message[] }) =>
+          new Promise((resolve, reject) => {
+            this.sends.push({ producer, messages, values: messages.map((m) => m.value.toString()), ok: () => resolve({}), fail: reject });
+          }),
+        close: async () => void this.closed.push(producer),
+      } as unknown as Sender;
+    };
+    this.writer = new Writer({ metadata: answer, close: async () => {} } as unknown as Topics, newProducer, delayMs);
+  }
 
   send(value: string, change: Partial<RequestRecord> = {}): Promise<void> {
     return this.writer.send({ topic: "t", key: Buffer.from("k"), value: Buffer.from(value), headers: [], wanted: () => true, ...change });
@@ -112,6 +119,33 @@ test("a batch that is refused for one record is sent one by one", async () => {
   await Promise.all([small, large]);
 });
 
+test("requests with one key keep the order of their calls while the brokers are asked again", async () => {
+  let [asked, ended] = [0, false];
+  const b = new Broker(() => (asked++ === 0 ? away() : metadata({ topics: ["t"] })));
+  const first = b.send("1");
+  void b.send("2", { wanted: () => !ended });
+  await turn();
+  ended = true;
+  const third = b.send("3");
+  const batch = await b.sent(1);
+  assert.deepEqual(batch.values, ["1", "3"]);
+  batch.ok();
+  await Promise.all([first, third]);
+});
+
+test("each request has its own tries to find the partitions", async () => {
+  let asked = 0;
+  const b = new Broker(() => (asked++ <= retries ? away() : metadata({ topics: ["t"] })), () => 1);
+  const first = assert.rejects(b.send("1"), UnsentError);
+  await turn(); // it has failed once
+  const second = b.send("2");
+  await first;
+  const batch = await b.sent(1);
+  assert.deepEqual(batch.values, ["2"]);
+  batch.ok();
+  await second;
+});
+
 /** A writer that sends nothing, with the answers to its questions for metadata. */
 function asking(...answers: (() => Promise<unknown>)[]): { writer: Writer; asked: () => number } {
   let asked = 0;
@@ -121,7 +155,6 @@ function asking(...answers: (() => Promise<unknown>)[]): { writer: Writer; asked
 }
 
 const wanted: RequestRecord = { topic: "t", key: undefined, value: Buffer.from("v"), headers: [], wanted: () => true };
-const away = () => Promise.reject(new NetworkError("away"));
 
 test("a topic that does not exist is told at once, and a broker that is away is asked again", async () => {
   const missing = asking(() => Promise.reject(new UserError("Unknown topic t.")));

@@ -8,6 +8,7 @@ import { reasonOf } from "./reason.js";
 interface Waiting {
   record: RequestRecord;
   bytes: number;
+  tries: number; // to find the topic's partitions
   resolve: () => void;
   reject: (err: unknown) => void;
 }
@@ -22,12 +23,14 @@ export type Sender = Pick<Producer, "send" | "close">;
 
 /**
  * Sends requests: idempotent, acknowledged by all replicas, in order within a
- * partition. What waits for a partition while a batch of it is under way goes as
- * the next batch.
+ * partition. What comes for a topic while its partitions are asked for goes on
+ * with the answer, in the order it came; what waits for a partition while a batch
+ * of it is under way goes as the next batch.
  */
 export class Writer implements Requests {
   private life: Life;
   private readonly lives = new Set<Life>(); // that have connections
+  private readonly arrivals = new Map<string, Waiting[]>(); // by topic; there while its partitions are asked for
   private readonly lanes = new Map<string, Waiting[]>(); // by topic and partition; there while one is under way
   private turn = Math.floor(Math.random() * 1024);
   private readonly closing = new AbortController();
@@ -36,6 +39,7 @@ export class Writer implements Requests {
   constructor(
     private readonly topics: Topics,
     private readonly newProducer: () => Sender,
+    private readonly delayMs = retryDelayMs,
   ) {
     this.life = this.begin();
   }
@@ -46,20 +50,17 @@ export class Writer implements Requests {
     return new Writer(new Base({ ...base, retries: 0 }), () => new Producer(producerOptions(base)));
   }
 
-  async send(record: RequestRecord): Promise<void> {
-    const partition = await this.choose(record);
-    await new Promise<void>((resolve, reject) => {
+  send(record: RequestRecord): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
       const bytes = record.value.length + (record.key?.length ?? 0) + recordOverhead * (record.headers.length + 1);
-      const waiting: Waiting = { record, bytes, resolve, reject };
-      const lane = `${record.topic}/${partition}`;
-      const queue = this.lanes.get(lane);
+      const waiting: Waiting = { record, bytes, tries: 0, resolve, reject };
+      const queue = this.arrivals.get(record.topic);
       if (queue) {
         queue.push(waiting);
         return;
       }
-      this.lanes.set(lane, [waiting]);
-      // In the next turn, so that calls of this one go along.
-      setImmediate(() => void this.drain(lane, partition));
+      this.arrivals.set(record.topic, [waiting]);
+      void this.place(record.topic);
     });
   }
 
@@ -69,10 +70,35 @@ export class Writer implements Requests {
     await Promise.all([this.topics.close(), ...[...this.lives].map((life) => life.producer.close())]);
   }
 
+  /**
+   * Puts what came for a topic into lanes, all at once: if each request asked for
+   * itself, one that has to ask again would be overtaken. Of a topic that does not
+   * exist, the first answer counts. It never rejects.
+   */
+  private async place(topic: string): Promise<void> {
+    const { signal } = this.closing;
+    for (const queue = this.arrivals.get(topic)!; queue.length > 0; ) {
+      try {
+        const { tries } = queue[0]!; // of those that wait, the most
+        if (tries > 0) await sleep(this.delayMs(tries), undefined, { signal });
+        const found = (await this.topics.metadata({ topics: [topic] })).topics.get(topic)!;
+        const chosen = queue.map(({ record }) => this.choose(record, found));
+        for (const [i, waiting] of queue.splice(0).entries()) this.enter(waiting, chosen[i]!);
+      } catch (err) {
+        const unknown = isUnknownTopic(err);
+        const why = new UnsentError(unknown ? missing(topic) : reasonOf(err), err);
+        for (const waiting of queue.splice(0)) {
+          if (unknown || signal.aborted || ++waiting.tries > retries || !waiting.record.wanted()) waiting.reject(why);
+          else queue.push(waiting);
+        }
+      }
+    }
+    this.arrivals.delete(topic);
+  }
+
   /** A keyed record goes where all requesters send it; others take turns over the partitions with a leader. */
-  private async choose(record: RequestRecord): Promise<number> {
-    const { partitions, partitionsCount } = await this.partitions(record);
-    if (record.key) return partitionOf(record.key, partitionsCount);
+  private choose({ key }: RequestRecord, { partitions, partitionsCount }: ClusterTopicMetadata): number {
+    if (key) return partitionOf(key, partitionsCount);
     for (let tries = 0; tries < partitionsCount; tries++) {
       const partition = this.turn++ % partitionsCount;
       if (partitions[partition]!.leader >= 0) return partition;
@@ -80,21 +106,17 @@ export class Writer implements Requests {
     return this.turn++ % partitionsCount;
   }
 
-  /** Asks until brokers answer. Of a topic that does not exist, the first answer counts. */
-  private async partitions({ topic, wanted }: RequestRecord): Promise<ClusterTopicMetadata> {
-    const { signal } = this.closing;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return (await this.topics.metadata({ topics: [topic] })).topics.get(topic)!;
-      } catch (err) {
-        if (isUnknownTopic(err)) {
-          throw new UnsentError(missing(topic), err);
-        }
-        const last = attempt > retries || !wanted();
-        if (!last) await sleep(retryDelayMs(attempt), undefined, { signal }).catch(() => {});
-        if (last || signal.aborted) throw new UnsentError(reasonOf(err), err);
-      }
+  /** Puts a record in its lane, and sets the lane going if it is not. */
+  private enter(waiting: Waiting, partition: number): void {
+    const lane = `${waiting.record.topic}/${partition}`;
+    const queue = this.lanes.get(lane);
+    if (queue) {
+      queue.push(waiting);
+      return;
     }
+    this.lanes.set(lane, [waiting]);
+    // In the next turn, so that calls of this one go along.
+    setImmediate(() => void this.drain(lane, partition));
   }
 
   /** Sends what waits in a lane until nothing does. It never rejects. */
