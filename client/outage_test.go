@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -98,7 +99,7 @@ func TestTimeoutsWithoutBroker(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > config.DefaultTimeout/2 {
 		t.Errorf("calls with 500 ms took %v", took)
 	}
 	start = time.Now()
@@ -157,18 +158,33 @@ func TestOpenFails(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.before()
-			start := time.Now()
-			c, err := Open(t.Context(), tt.cfg)
-			if err == nil {
-				c.Close()
-				t.Fatal("Open succeeded")
+			tell := func() {
+				c, err := Open(t.Context(), tt.cfg)
+				if err == nil {
+					c.Close()
+					t.Fatal("Open succeeded")
+				}
+				mentions(t, err, tt.want...)
 			}
-			mentions(t, err, tt.want...)
-			if took := time.Since(start); strings.HasPrefix(tt.name, "embedded") && took > time.Second {
+			if !strings.HasPrefix(tt.name, "embedded") {
+				tell()
+			} else if took := least(tell); took > time.Second {
 				t.Errorf("told after %v", took)
 			}
 		})
 	}
+}
+
+// least is the shortest that f takes, of three times: the machine may be busy
+// with something else for one of them.
+func least(f func()) time.Duration {
+	shortest := time.Duration(math.MaxInt64)
+	for range 3 {
+		start := time.Now()
+		f()
+		shortest = min(shortest, time.Since(start))
+	}
+	return shortest
 }
 
 func TestOpenCancelled(t *testing.T) {
@@ -185,7 +201,7 @@ func TestOpenCancelled(t *testing.T) {
 		Kafka:      config.Kafka{Brokers: []string{l.Addr().String()}},
 		Encryption: config.Encryption{Key: config.Secret(envelope.GenerateKey())},
 	})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2*time.Second {
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
 		t.Errorf("Open = %v after %v", err, time.Since(start))
 	}
 }

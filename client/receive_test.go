@@ -143,7 +143,7 @@ func TestHostSealsWithAnotherKey(t *testing.T) {
 	other := ringOf(t)
 	serve(t, cfg, func(h *host, q request) { h.send(reply(other, q, wire.StatusOK, []byte(`{}`))) })
 	c := open1(t, cfg)
-	_, err := Call[total](t.Context(), c, testTopic, sum{}, WithTimeout(500*time.Millisecond))
+	_, err := Call[total](t.Context(), c, testTopic, sum{}, WithTimeout(2*time.Second)) // in which the reply comes
 	var timeout *TimeoutError
 	if !errors.As(err, &timeout) {
 		t.Fatalf("Call = %v, want a timeout", err)

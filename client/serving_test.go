@@ -73,7 +73,7 @@ func TestFailFast(t *testing.T) {
 	if !errors.Is(err, ErrNotServed) || !errors.As(err, &send) || !strings.Contains(err.Error(), "rrclient topics") {
 		t.Errorf("Call = %v, want that nobody serves it", err)
 	}
-	if took := time.Since(begun); took > time.Second {
+	if took := time.Since(begun); took > config.DefaultTimeout/2 { // after which there is no answer
 		t.Errorf("it fails after %s", took)
 	}
 	if _, err := c.Ping(t.Context(), testTopic); !errors.Is(err, ErrNotServed) {
@@ -153,15 +153,18 @@ func TestFailFastWhileNothingCanBeRead(t *testing.T) {
 func TestMissingTopicFailsAtOnce(t *testing.T) {
 	cluster, cfg := broker(t)
 	c := open1(t, cfg)
-	begun := time.Now()
-	_, err := c.Do(t.Context(), Request{Topic: "later"})
-	if took := time.Since(begun); !errors.Is(err, ErrNoTopic) || !strings.Contains(err.Error(), "later") || took > time.Second {
-		t.Errorf("Do = %v after %s", err, took)
+	took := least(func() {
+		if _, err := c.Do(t.Context(), Request{Topic: "later"}); !errors.Is(err, ErrNoTopic) || !strings.Contains(err.Error(), "later") {
+			t.Errorf("Do = %v", err)
+		}
+	})
+	if took > time.Second {
+		t.Errorf("Do takes %s", took)
 	}
 	if err := cluster.CreateTopic("later", 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = c.Do(t.Context(), Request{Topic: "later", Timeout: 100 * time.Millisecond}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Do(t.Context(), Request{Topic: "later", Timeout: 100 * time.Millisecond}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Do, once it is there = %v", err)
 	}
 }

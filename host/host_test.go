@@ -344,7 +344,7 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 		return total{}, ctx.Err()
 	})))
 	c := open(t, cfg)
-	_, err := client.Call[total](t.Context(), c, "slow", sum{}, client.WithTimeout(300*time.Millisecond))
+	_, err := client.Call[total](t.Context(), c, "slow", sum{}, client.WithTimeout(2*time.Second)) // in which it gets there
 	var timeout *client.TimeoutError
 	var rejected *client.RejectedError
 	if !errors.As(err, &timeout) && !(errors.As(err, &rejected) && rejected.Status == client.StatusDeadlineExceeded) {

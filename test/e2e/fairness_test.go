@@ -68,7 +68,7 @@ func TestSleepersInOnePartitionDelayNoOther(t *testing.T) {
 		median, most := took[len(took)/2], took[len(took)-1]
 		t.Logf("%d requests beside sleepers: median %s, the slowest %s; %d of %d sleepers woke",
 			len(took), median, most, len(woke), cap(woke))
-		if most > time.Second {
+		if most > 2500*time.Millisecond { // half of what they sleep
 			t.Errorf("a request waited %s for sleepers in another partition", most)
 		}
 		if len(woke) == 0 || len(woke) == cap(woke) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rrhost/internal/testprograms"
 	"rrhost/internal/testservices"
@@ -62,9 +63,16 @@ func TestQuickStartWithGoAlone(t *testing.T) {
 	s.write("config.toml", text)
 
 	// Before there is a host, a request says so, and quickly.
-	if got := s.rrclient("request", "calculate", `{"a":10,"b":5}`); got.code != 1 || got.stdout != "" || got.took.Seconds() > 1.5 ||
-		!strings.Contains(got.stderr, "rrhost run") {
-		t.Errorf("without a host: %+v, want exit 1 with a hint within a second", got)
+	fastest := time.Hour // of three: the machine may be busy with something else
+	for range 3 {
+		got := s.rrclient("request", "calculate", `{"a":10,"b":5}`)
+		fastest = min(fastest, got.took)
+		if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, "rrhost run") {
+			t.Errorf("without a host: %+v, want exit 1 with a hint", got)
+		}
+	}
+	if fastest > 1500*time.Millisecond {
+		t.Errorf("without a host: told after %s, want within a second", fastest)
 	}
 	s.start()
 	s.quickStart("config.toml")
