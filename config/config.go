@@ -38,6 +38,10 @@ const (
 	// 100 MiB unless told.
 	MaxMaxPayload = 64 << 20
 
+	// MaxTimeout is the longest that a topic's timeout may be: no requester may
+	// wait longer, so more would change nothing.
+	MaxTimeout = 24 * time.Hour
+
 	// MaxTopics is how many topics a host may serve that announces them: it does
 	// so in one record. A host without [Discovery] may serve more.
 	MaxTopics = 2000

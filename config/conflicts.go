@@ -53,6 +53,10 @@ func (t *TLS) check(f *faults, at string) {
 func (c *Config) checkTopics(f *faults) {
 	first := map[string]string{} // the name with _ for . → where it stands
 	for i, t := range c.Topics {
+		if t.Timeout > MaxTimeout {
+			f.report(join(element("topic", i), "timeout"), fmt.Sprintf("%q is longer than any requester may wait", short(t.Timeout)),
+				fmt.Sprintf("write a duration up to %q", short(MaxTimeout)))
+		}
 		at := join(element("topic", i), "name")
 		if t.Name == "" {
 			continue

@@ -133,6 +133,8 @@ func TestMistakes(t *testing.T) {
 			[]string{`config.toml:3: topic[1].timeout: "-1s" is too small; write a duration from "1ms"`}},
 		{"longer than Cassandra keeps", "[audit]\nttl = \"999999h\"",
 			[]string{`config.toml:2: audit.ttl: "999999h" is too large; write a duration up to "175200h"`}},
+		{"longer than requesters wait", "[[topic]]\nname = \"a\"\ntimeout = \"25h\"",
+			[]string{`config.toml:3: topic[1].timeout: "25h" is longer than any requester may wait; write a duration up to "24h"`}},
 		{"decimal unit", "[embedded]\nretention_bytes = \"2GB\"",
 			[]string{`config.toml:2: embedded.retention_bytes: "2GB" is not a size; write "2GiB"`}},
 		{"size without unit", "[embedded]\nretention_bytes = \"2048\"",

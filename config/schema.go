@@ -78,7 +78,7 @@ func (t *Topic) keys() []key {
 		text("handler", &t.Handler, "", handlerName),
 		number("partitions", &t.Partitions, DefaultPartitions, 1, maxPartitions),
 		number("concurrency", &t.Concurrency, DefaultConcurrency, 1, 65536),
-		duration("timeout", &t.Timeout, DefaultTimeout, time.Millisecond, 7*24*time.Hour),
+		duration("timeout", &t.Timeout, DefaultTimeout, time.Millisecond, year), // and no longer than MaxTimeout
 		number("max_attempts", &t.MaxAttempts, DefaultMaxAttempts, 1, 100),
 		text("ordering", &t.Ordering, "none", ordering),
 		duration("max_age", &t.MaxAge, 0, time.Second, year),

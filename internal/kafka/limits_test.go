@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"rrhost/config"
+	"rrhost/internal/wire"
 )
 
 // brokerSettings makes the brokers of c answer what settings they have.
@@ -99,5 +100,12 @@ func TestLibraryLimits(t *testing.T) {
 	}
 	if l.library("sarama.MaxRequestSize", 1<<20); !l.wrong || !strings.Contains(l.findings[0].Problem, "sarama.MaxRequestSize is 1048576") {
 		t.Errorf("findings %+v", l.findings)
+	}
+}
+
+// A topic's timeout bounds what requesters ask for: what is longer would do nothing.
+func TestLongestTimeoutIsTheWires(t *testing.T) {
+	if config.MaxTimeout != wire.MaxTimeout {
+		t.Errorf("a topic's timeout may be %s, a requester's %s", config.MaxTimeout, wire.MaxTimeout)
 	}
 }
