@@ -46,7 +46,7 @@ const (
 	// so in one record. A host without [Discovery] may serve more.
 	MaxTopics = 2000
 
-	// DefaultMaxInflightBytes bounds the payload bytes a host holds.
+	// DefaultMaxInflightBytes bounds what a host holds of requests, in bytes.
 	DefaultMaxInflightBytes = 64 << 20
 )
 
@@ -115,12 +115,14 @@ type Kafka struct {
 	// [Embedded]. Defaults to the embedded broker.
 	Brokers []string
 	// Group is the hosts' consumer group; the audit ingester's is Group.audit.
-	Group    string
+	// Default "workers".
+	Group string
+	// ClientID is what brokers see in logs, metrics and quotas. Default "rrhost".
 	ClientID string
 	// CreateTopics lets a host create the topics it needs. Nil means true.
 	CreateTopics *bool
-	// ReplicationFactor of the topics that a host creates. Zero means the
-	// broker's default.
+	// ReplicationFactor of the topics that a host creates, up to 32767. Zero
+	// means the broker's default.
 	ReplicationFactor int16
 	// Rebalance is "cooperative" (default) or "eager".
 	Rebalance string
@@ -157,30 +159,37 @@ type Encryption struct {
 
 // Topic is one [[topic]]: a request topic and who handles it.
 type Topic struct {
+	// Name is the topic's. It has no default.
 	Name string
 	// Plugin is the plugin's name. Defaults to Name.
 	Plugin string
 	// Handler is the name of the handler in the plugin. Empty: the plugin's
 	// only one, else the one named like the topic.
 	Handler string
-	// Partitions the topic is created with.
+	// Partitions the topic is created with, 1 to 10000. Default 4.
 	Partitions int32
-	// Concurrency is how many requests of this topic one host has in flight.
+	// Concurrency is how many requests of this topic one host has in flight at
+	// most, 1 to 65536. Default 64.
 	Concurrency int
-	// Timeout is the longest a request may take, whatever its requester allows.
+	// Timeout is the longest a request may take, whatever its requester allows:
+	// 1 ms to [MaxTimeout]. Default 30 s.
 	Timeout time.Duration
-	// MaxAttempts is how many crashes of its plugin count against a request. One that
-	// several requests may have caused counts against none that is tried again.
+	// MaxAttempts is how many crashes of its plugin count against a request, 1 to
+	// 100. One that several requests may have caused counts against none that is
+	// tried again. Default 2.
 	MaxAttempts int
 	// Ordering is "none" (default); "key" is reserved.
 	Ordering string
-	// MaxAge refuses requests whose sent_ms is older. Zero: off.
+	// MaxAge refuses requests whose sent_ms is older: 1 s to a year. Zero: off.
 	MaxAge time.Duration
 }
 
 // Replies is the [replies] section.
 type Replies struct {
-	Topic      string
+	// Topic is where requesters listen. Default "rr.replies".
+	Topic string
+	// Partitions the topic is created with, 1 to 10000; each requester listens on
+	// one. Default 16.
 	Partitions int32
 	// Allow lists the topics that a request may name in reply_to. Defaults to
 	// Topic alone.
@@ -191,7 +200,7 @@ type Replies struct {
 type Discovery struct {
 	// Topic is the control topic: each host writes there what it serves. "off"
 	// means that it does not; then `rrclient topics`, `rrclient describe` and
-	// client.WithFailFast have nothing to read.
+	// client.WithFailFast have nothing to read. Default "rr.control".
 	Topic string
 }
 
@@ -203,7 +212,7 @@ type Audit struct {
 	// Store is "embedded", "cassandra" or "none". Defaults to "embedded" with
 	// the embedded broker and to "none" else.
 	Store string
-	// TTL is how long rows are kept.  Defaults to 720 h.
+	// TTL is how long rows are kept, 1 s to 20 years. Default 720 h.
 	TTL time.Duration
 	// ErrorText is "sealed" (default) or "plain": whether the handler's error
 	// message is stored readable.
@@ -213,22 +222,23 @@ type Audit struct {
 
 // Cassandra is the [audit.cassandra] section.
 type Cassandra struct {
-	Hosts           []string
-	LocalDatacenter string
-	Keyspace        string
-	Migrate         *bool // nil means true
-	Username        string
-	Password        Secret
-	TLS             *TLS
+	Hosts           []string      // host:port of some nodes; no default
+	LocalDatacenter string        // default "datacenter1"
+	Keyspace        string        // default "messaging"
+	Migrate         *bool         // create and update the tables at start; nil means true
+	Username        string        // empty: no login
+	Password        Secret        // of Username
+	TLS             *TLS          // nil: plaintext
 	Replication     string        // CQL map; empty: SimpleStrategy with factor 1 where the keyspace is missing
-	Consistency     string        // default "LOCAL_QUORUM"
-	Shards          int           // default 16; fixed when the layout is made
-	Bucket          time.Duration // of time in one partition of by_time; default 10 min, fixed likewise
+	Consistency     string        // of reads and writes; default "LOCAL_QUORUM"
+	Shards          int           // partitions of by_time for each bucket, 1 to 1024; default 16, fixed when the layout is made
+	Bucket          time.Duration // of time in one partition of by_time, 1 min to 24 h; default 10 min, fixed likewise
 }
 
 // Plugins is the [plugins] section.
 type Plugins struct {
-	Dir string // default "plugins"
+	// Dir is where plugins are started from. Default "plugins".
+	Dir string
 	// Store is the host's own folder for plugins: copies of what it runs, by
 	// digest, what it trusts, and its control socket. Default "data/plugins".
 	Store string
@@ -239,22 +249,23 @@ type Plugins struct {
 	// noted is run.
 	Verify string
 	// Env lists the host's environment variables that a plugin.toml may ask for, beside PATH,
-	// HOME, TMPDIR, LANG and TZ.
+	// HOME, TMPDIR, LANG and TZ. Default: none.
 	Env []string
-	// StartTimeout bounds the time from start to ready. Default 10 s.
+	// StartTimeout bounds the time from start to ready, 1 ms to 1 h. Default 10 s.
 	StartTimeout time.Duration
 }
 
 // Plugin is a [plugin.NAME] section: what the operator decides for one plugin.
 type Plugin struct {
-	// Instances is how many processes share the plugin's requests. Default: what
-	// its plugin.toml says, else 1.
+	// Instances is how many processes share the plugin's requests, 1 to 1024.
+	// Default: what its plugin.toml says, else 1.
 	Instances int
 	// User is whom its processes run as, where the host is root. Default: as
 	// the host.
 	User string
-	// Memory in bytes, CPUs in thousandths of a processor, and OpenFiles bound
-	// each process. Zero means no bound. Only Linux bounds memory and CPUs.
+	// Memory in bytes (1 MiB and more), CPUs in thousandths of a processor (up to
+	// 2^20), and OpenFiles (16 to 2^20) bound each process. Zero means no bound.
+	// Only Linux bounds memory and CPUs.
 	Memory    int64
 	MilliCPUs int
 	OpenFiles int
@@ -264,26 +275,36 @@ type Plugin struct {
 
 // EmbeddedBroker is the [embedded] section.
 type EmbeddedBroker struct {
-	Dir            string // default "data"
-	Listen         string
-	Retention      time.Duration // default 168 h
-	RetentionBytes int64         // per topic; default 1 GiB
+	Dir            string        // of the broker's log, the audit store and the key; default "data"
+	Listen         string        // host:port, loopback only; default "127.0.0.1:19092"
+	Retention      time.Duration // of records, 1 s to 100 years; default 168 h
+	RetentionBytes int64         // per topic, 1 KiB and more; default 1 GiB
 }
 
 // Host is the [host] section: bounds of the host process.
 type Host struct {
 	// DrainTimeout bounds the wait for requests in flight when a partition is
-	// given up or the host stops. It must be below RebalanceTimeout, or the
-	// group hands the partition to another host mid-request.
-	DrainTimeout     time.Duration
-	RebalanceTimeout time.Duration // default 60 s
+	// given up or the host stops: 1 ms to 24 h. It must be below
+	// RebalanceTimeout, or the group hands the partition to another host
+	// mid-request. Default 20 s.
+	DrainTimeout time.Duration
+	// RebalanceTimeout is how long the group waits for a member, 1 s to 24 h.
+	// Default 60 s.
+	RebalanceTimeout time.Duration
+	// MaxInflightBytes bounds what the host holds of requests, from when they are
+	// read until their outcome is acknowledged, in bytes: keys, values and
+	// headers, with 256 for each record and 64 for each header. The host's
+	// partitions have equal shares, and each may exceed its own by one fetch. It
+	// is at least MaxPayload. Default 64 MiB.
 	MaxInflightBytes int64
-	MaxPayload       int
+	// MaxPayload is the largest plaintext of one request or response, in bytes, up
+	// to [MaxMaxPayload]. Default 1,000,000.
+	MaxPayload int
 }
 
 // Admin is the [admin] section.
 type Admin struct {
-	Listen string // "off": none
+	Listen string // host:port, or "off": none; default "127.0.0.1:9464"
 }
 
 // Log is the [log] section.
