@@ -70,6 +70,10 @@ var forbidden = map[string][]string{
 	"host":   {"github.com/rogpeppe/go-internal", "go.uber.org/goleak", "github.com/stretchr/testify"},
 }
 
+func isFree(name string) bool {
+	return slices.ContainsFunc(free, func(tree string) bool { return strings.HasPrefix(name, tree) })
+}
+
 type pkg struct {
 	ImportPath    string
 	Imports, Deps []string
@@ -94,9 +98,6 @@ func list(t *testing.T) []pkg {
 }
 
 func TestImportsGoDown(t *testing.T) {
-	isFree := func(name string) bool {
-		return slices.ContainsFunc(free, func(tree string) bool { return strings.HasPrefix(name, tree) })
-	}
 	seen := 0
 	for _, p := range list(t) {
 		name := strings.TrimPrefix(p.ImportPath, "rrhost/")
