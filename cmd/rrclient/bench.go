@@ -44,7 +44,7 @@ request failed.`,
 			if err != nil {
 				return err
 			}
-			if err := l.check(); err != nil {
+			if err := l.check(cmd.Flags().Changed("count")); err != nil {
 				return cli.Usage(err)
 			}
 			payload, err := readPayload(cmd.Context(), args[1], cmd.InOrStdin(), cfg.Host.MaxPayload)
@@ -71,12 +71,13 @@ request failed.`,
 	return c
 }
 
-func (l load) check() error {
+// check checks the flags; counted is whether there is a count.
+func (l load) check(counted bool) error {
 	switch {
 	case l.inFlight < 1 || l.inFlight > mostInFlight:
 		return fmt.Errorf("--in-flight %d is not between 1 and %d", l.inFlight, mostInFlight)
-	case l.count < 0:
-		return fmt.Errorf("--count %d is below 0", l.count)
+	case counted && l.count < 1:
+		return fmt.Errorf("--count %d is below 1", l.count)
 	case l.duration <= 0:
 		return fmt.Errorf("--duration %s is not above 0", l.duration)
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 
 	"rrhost/client"
 	"rrhost/cmd/internal/cli"
@@ -43,6 +43,23 @@ func nameOf(err error) string {
 // the statuses that say so.
 var exitTimeout = client.StatusExpired.ExitCode()
 
+// named is the error of a call with its name before it, where it does not end
+// with it: an interruption is said once.
+type named struct {
+	error
+	name string
+}
+
+func (n named) Error() string {
+	text := n.error.Error()
+	if text == n.name {
+		return text
+	}
+	return n.name + ": " + strings.TrimSuffix(text, ": "+n.name)
+}
+
+func (n named) Unwrap() error { return n.error }
+
 // failed gives the error of a call its name, a hint and its exit code.
 func failed(err error) error {
 	if err == nil {
@@ -66,9 +83,9 @@ func failed(err error) error {
 			err = cli.Hint(err, rejected.Hint)
 		}
 	case errors.As(err, new(*client.HandlerError)):
-		err = cli.Whole(fmt.Errorf("%s: %w", name, err))
+		err = cli.Whole(named{err, name})
 	default:
-		err = fmt.Errorf("%s: %w", name, err)
+		err = named{err, name}
 	}
 	_, hint := cli.Split(err)
 	if hint == "" && (name == "timeout" || name == "not_sent") {

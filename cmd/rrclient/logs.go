@@ -102,6 +102,15 @@ func (l *logs) run(cmd *cobra.Command, g *cli.Globals) error {
 	} else if err != nil {
 		return err
 	}
+	err = l.read(cmd, cfg, q, printer)
+	if ctx := cmd.Context(); err != nil && ctx.Err() != nil {
+		return context.Cause(ctx) // and not what a store makes of it
+	}
+	return err
+}
+
+// read prints what the flags ask for.
+func (l *logs) read(cmd *cobra.Command, cfg config.Config, q audit.Range, printer rows.Printer) error {
 	ctx := cmd.Context()
 	reader, err := openTrail(ctx, cfg, l.wait())
 	if errors.Is(err, audit.ErrNoStore) {

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -34,6 +35,7 @@ func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Read
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 
+	root.SetFlagErrorFunc(negative)
 	root.InitDefaultCompletionCmd() // here, so that the same holds for it
 
 	// What fails before a command's own function is reached is the command line.
@@ -54,10 +56,23 @@ func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Read
 		return ExitOK
 	}
 	if !begun {
-		err = Hint(Usage(err), cmd.CommandPath()+" --help")
+		if _, hint := Split(err); hint == "" {
+			err = Hint(err, cmd.CommandPath()+" --help")
+		}
+		err = Usage(err)
 	}
 	tell(stderr, root.Name(), err)
 	return code(err)
+}
+
+// negative says what to do where a negative number, which is JSON, was taken for a
+// flag: none of ours is a digit.
+func negative(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" && strings.Contains("0123456789", unknown.GetSpecifiedName()) {
+		return Hint(err, "put -- before an argument that begins with -, or write it as - and give it on standard input; "+c.CommandPath()+" --help")
+	}
+	return err
 }
 
 // needsCommand is what a command does that only has commands below it: named

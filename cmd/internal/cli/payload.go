@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,7 @@ func ReadPayload(ctx context.Context, arg string, stdin io.Reader, most int) ([]
 		return nil, Usage(fmt.Errorf("read the request: %w", err))
 	}
 	if err := checkJSON(payload); err != nil {
-		return nil, Hint(Usage(err), `quote it for the shell, as in '{"a":10,"b":5}'; - reads standard input, @FILE a file`)
+		return nil, Usage(err)
 	}
 	return payload, nil
 }
@@ -73,18 +74,28 @@ func readBounded(r io.Reader, most int) ([]byte, error) {
 	return payload, err
 }
 
+// byteOrderMark is what some editors put before UTF-8; JSON has none.
+var byteOrderMark = []byte("\ufeff")
+
 // checkJSON says where payload is not JSON. It quotes none of it.
 func checkJSON(payload []byte) error {
+	switch {
+	case len(bytes.TrimSpace(payload)) == 0:
+		return Hint(errors.New("the request is empty"), "the smallest one is {}; - reads standard input, @FILE a file")
+	case bytes.HasPrefix(payload, byteOrderMark):
+		return Hint(errors.New("the request is not JSON: it begins with a byte order mark"), "save it as UTF-8 without one")
+	}
 	var raw json.RawMessage
 	err := json.Unmarshal(payload, &raw)
 	if err == nil {
 		return nil
 	}
+	text := "the request is not JSON"
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("the request is not JSON: wrong at byte %d of %d", syntax.Offset, len(payload))
+		text += fmt.Sprintf(": wrong at byte %d of %d", syntax.Offset, len(payload))
 	}
-	return errors.New("the request is not JSON")
+	return Hint(errors.New(text), `quote it for the shell, as in '{"a":10,"b":5}'; - reads standard input, @FILE a file`)
 }
 
 // PrintResponse prints a response on a line: as it came, but for what would do
