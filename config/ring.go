@@ -95,7 +95,7 @@ func (c Config) MakeKey() error {
 		return nil
 	}
 	if err := makeKey(c.keyPath()); err != nil {
-		return fmt.Errorf("make the encryption key: %w", err)
+		return fmt.Errorf("make the encryption key: %w\nhint: let this user write there, or set [embedded] dir to another folder", err)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestRing(t *testing.T) {
 		{"configured but missing", Config{Encryption: Encryption{Key: "env:RRHOST_TEST_NONE"}}, fromEnv, "",
 			"encryption.key: environment variable RRHOST_TEST_NONE is not set"},
 		{"configured file missing", Config{Encryption: Encryption{Key: "file:none"}}, "", "",
-			"encryption.key: secret: stat DIR/none: no such file or directory"},
+			"encryption.key: secret: stat DIR/none: no such file or directory (hint: make it, or name another)"},
 		{"open to others", Config{Encryption: Encryption{Key: "file:open.key"}}, "", "",
 			"encryption.key: secret: DIR/open.key is open to others (mode 0644); type: chmod 600 DIR/open.key"},
 		{"not hex", Config{Encryption: Encryption{Key: "file:old.key", Open: []Secret{"file:bad.key"}}}, "", "",

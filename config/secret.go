@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"rrhost/internal/hint"
 )
 
 // maxSecret bounds what is read from a secret's file.
@@ -61,26 +63,26 @@ func readSecret(path string) (string, error) {
 	// file because the path may have changed in between.
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("secret: %w", err)
+		return "", hint.File(fmt.Errorf("secret: %w", err))
 	}
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("secret: %s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("secret: %w", err)
+		return "", hint.File(fmt.Errorf("secret: %w", err))
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return "", fmt.Errorf("secret: %w", err)
+		return "", hint.File(fmt.Errorf("secret: %w", err))
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("secret: %s is open to others (mode %04o); type: chmod 600 %s", path, mode, quoteShell(path))
+		return "", fmt.Errorf("secret: %s is open to others (mode %04o); type: chmod 600 %s", path, mode, hint.Quote(path))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("secret: %w", err)
+		return "", hint.File(fmt.Errorf("secret: %w", err))
 	case len(text) > maxSecret:
 		return "", fmt.Errorf("secret: %s is larger than %d bytes", path, maxSecret)
 	}
@@ -89,14 +91,4 @@ func readSecret(path string) (string, error) {
 		return "", errors.New("secret: " + path + " is empty")
 	}
 	return s, nil
-}
-
-// quoteShell quotes a path for a line that is meant to be typed.
-func quoteShell(path string) string {
-	if strings.IndexFunc(path, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%", r)
-	}) < 0 {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -101,7 +101,7 @@ func TestSecretResolve(t *testing.T) {
 		{"file:windows", canary, ""},
 		{"file:spaces", " " + canary + " \n", ""},
 		{"file:" + Secret(key), "", `is a key, not a reference to one; write "env:NAME" or "file:PATH"`},
-		{"file:none", "", "secret: stat DIR/none: no such file or directory"},
+		{"file:none", "", "secret: stat DIR/none: no such file or directory (hint: make it, or name another)"},
 		{"file:group", "", "secret: DIR/group is open to others (mode 0640); type: chmod 600 DIR/group"},
 		{"file:it's open", "", `secret: DIR/it's open is open to others (mode 0604); type: chmod 600 'DIR/it'\''s open'`},
 		{"file:written", "", "secret: DIR/written is open to others (mode 0602); type: chmod 600 DIR/written"},

@@ -23,6 +23,8 @@ func nameOf(err error) string {
 		return "timeout"
 	case errors.Is(err, kafka.ErrNoHost):
 		return "no_host"
+	case errors.Is(err, kafka.ErrLogin):
+		return "login_refused"
 	case errors.Is(err, kafka.ErrUnreachable):
 		return "unreachable"
 	case errors.Is(err, client.ErrTooLarge):

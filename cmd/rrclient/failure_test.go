@@ -13,6 +13,7 @@ import (
 	"rrhost/audit"
 	"rrhost/cmd/internal/cli"
 	"rrhost/config"
+	"rrhost/internal/kafka"
 )
 
 // A failure begins with its name, and says it once.
@@ -24,6 +25,7 @@ func TestFailed(t *testing.T) {
 	}{
 		{"interrupted between two pings", cli.ErrInterrupted, "interrupted"},
 		{"interrupted in a call", fmt.Errorf("call calculate: %w", cli.ErrInterrupted), "interrupted: call calculate"},
+		{"a refused login", fmt.Errorf("open client: %w", kafka.ErrLogin), "login_refused: open client: refused the login"},
 		{"no name of its own", errors.New("broken"), "error: broken"},
 	}
 	for _, tt := range tests {

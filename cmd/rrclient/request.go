@@ -31,8 +31,8 @@ file.
 
 With --json it prints request_id, status, attempt, duration_ms, plugin, and
 response or else error with code, message, details and hint. A request that got
-no reply has another status: timeout, no_host, unreachable, not_sent, not_served,
-malformed, too_large, interrupted, closed or error.
+no reply has another status: timeout, no_host, unreachable, login_refused,
+not_sent, not_served, malformed, too_large, interrupted, closed or error.
 
 With --fail-fast a request to a topic that no host has announced within 90s fails
 at once, as not_served, instead of waiting for one: see "rrclient topics".`,

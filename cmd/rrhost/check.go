@@ -63,6 +63,7 @@ func checkAll(ctx context.Context, g *cli.Globals) []finding {
 	if worst(findings) != cli.ExitOK {
 		return findings
 	}
+	findings = append(findings, checkFolders(cfg)...)
 	findings = append(findings, checkKey(cfg)...)
 	findings = append(findings, bounded(ctx, "kafka", func(ctx context.Context) []finding { return checkKafka(ctx, cfg) })...)
 	findings = append(findings, bounded(ctx, "audit store", func(ctx context.Context) []finding { return checkAudit(ctx, cfg) })...)

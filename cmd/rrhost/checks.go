@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"rrhost/audit"
 	"rrhost/cmd/internal/cli"
@@ -46,6 +51,54 @@ func checkConfiguration(g *cli.Globals) (config.Config, []finding) {
 	return cfg, findings
 }
 
+// checkFolders looks whether a host can write the folders that are its own. It
+// makes nothing: of one that is not there, it looks at where it would be made.
+func checkFolders(cfg config.Config) []finding {
+	folders := []struct{ key, dir string }{{"plugins.store", cfg.Plugins.Store}}
+	if cfg.IsEmbedded() || cfg.Audit.Store == "embedded" {
+		folders = append(folders, struct{ key, dir string }{"embedded.dir", cfg.Embedded.Dir})
+	}
+	var findings []finding
+	for _, f := range folders {
+		if err := writable(cfg.Path(f.dir)); err != nil {
+			findings = append(findings, misconfigured(f.key, cli.Hint(err, "let the user that runs the host write there, or set "+f.key+" to another folder")))
+		}
+	}
+	return findings
+}
+
+// writable tells what keeps this user from making files in dir, and dir where it
+// is missing.
+func writable(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	for ; errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir); info, err = os.Stat(dir) {
+		dir = filepath.Dir(dir)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder", dir)
+	}
+	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", dir, err)
+	}
+	return nil
+}
+
+// madeByRun is a finding of what is missing from the embedded folder until a host
+// has made it.
+func madeByRun(subject, missing string, cfg config.Config) finding {
+	if writable(cfg.Path(cfg.Embedded.Dir)) == nil {
+		return fine(subject, missing+"; rrhost run makes it")
+	}
+	return misconfigured(subject, cli.Hint(errors.New(missing+", and rrhost run cannot make it"), "mend embedded.dir"))
+}
+
 func checkKey(cfg config.Config) []finding {
 	const subject = "key"
 	ring, err := cfg.Ring()
@@ -53,7 +106,7 @@ func checkKey(cfg config.Config) []finding {
 	case err == nil:
 		return []finding{fine(subject, "seals with key "+ring.ActiveID().String())}
 	case errors.Is(err, config.ErrNoKey) && cfg.IsEmbedded():
-		return []finding{fine(subject, "there is none yet; rrhost run makes it")}
+		return []finding{madeByRun(subject, "there is none yet", cfg)}
 	}
 	return []finding{misconfigured(subject, err)}
 }
@@ -109,7 +162,9 @@ func checkAudit(ctx context.Context, cfg config.Config) []finding {
 	switch {
 	case errors.Is(err, audit.ErrNoStore):
 		return []finding{fine("audit store", "none: requests leave no trail beyond Kafka's retention")}
-	case errors.Is(err, audit.ErrNoTrail) && (cfg.Audit.Store == "embedded" || migrates(cfg)):
+	case errors.Is(err, audit.ErrNoTrail) && cfg.Audit.Store == "embedded":
+		return []finding{madeByRun(subject, "there is no trail yet", cfg)}
+	case errors.Is(err, audit.ErrNoTrail) && migrates(cfg):
 		return []finding{fine(subject, "there is no trail yet; rrhost run makes it")}
 	case err != nil:
 		return []finding{unreachable(subject, err)}

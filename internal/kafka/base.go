@@ -20,6 +20,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"rrhost/config"
+	"rrhost/internal/hint"
 )
 
 // EmbeddedUser is who logs in to the embedded broker.
@@ -124,7 +125,7 @@ func embeddedPassword(cfg config.Config) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", noHost(cfg)
 	case err != nil:
-		return "", fmt.Errorf("read the embedded broker's password: %w", err)
+		return "", hint.File(fmt.Errorf("read the embedded broker's password: %w", err))
 	}
 	return strings.TrimSpace(string(text)), nil
 }
@@ -134,7 +135,7 @@ func tlsConfig(cfg config.Config, t config.TLS) (*tls.Config, error) {
 	if t.CA != "" {
 		pem, err := os.ReadFile(cfg.Path(t.CA))
 		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.ca: %w", err)
+			return nil, hint.File(fmt.Errorf("kafka.tls.ca: %w", err))
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(pem) {
@@ -147,7 +148,7 @@ func tlsConfig(cfg config.Config, t config.TLS) (*tls.Config, error) {
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(cfg.Path(t.Cert), cfg.Path(t.Key))
 		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.cert: %w", err)
+			return nil, hint.File(fmt.Errorf("kafka.tls.cert: %w", err))
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}

@@ -174,6 +174,26 @@ func TestDeadBootstrap(t *testing.T) {
 	}
 }
 
+// A login that is refused is told as such, with what to look at.
+func TestRefusedLogin(t *testing.T) {
+	b := sarama.NewMockBroker(t, 1)
+	defer b.Close()
+	b.SetHandlerByMap(map[string]sarama.MockResponse{
+		"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{
+			{ApiKey: 3, MaxVersion: 5}, {ApiKey: 17, MaxVersion: 1}, {ApiKey: 36, MaxVersion: 1}, // Metadata, SaslHandshake, SaslAuthenticate
+		}),
+		"SaslHandshakeRequest":    sarama.NewMockSaslHandshakeResponse(t).SetEnabledMechanisms([]string{"PLAIN"}),
+		"SaslAuthenticateRequest": sarama.NewMockSaslAuthenticateResponse(t).SetError(sarama.ErrSASLAuthenticationFailed),
+	})
+	cfg := config.Config{Kafka: config.Kafka{
+		Brokers: []string{b.Addr()}, SASL: &config.SASL{Mechanism: "PLAIN", Username: "rrhost", Password: "open-sesame"},
+	}}
+	_, err := NewProducer(cfg)
+	if !errors.Is(err, ErrLogin) || errors.Is(err, ErrUnreachable) || !strings.HasSuffix(err.Error(), "(hint: check username, password and mechanism in [kafka.sasl])") {
+		t.Errorf("NewProducer = %v, want that the login was refused", err)
+	}
+}
+
 func TestBackoff(t *testing.T) {
 	var got []string
 	for i := range 6 {

@@ -20,6 +20,9 @@ var ErrNoHost = errors.New("no host is running with the embedded broker")
 // ErrUnreachable means that none of the brokers answered.
 var ErrUnreachable = errors.New("no Kafka broker answered")
 
+// ErrLogin means that a broker does not know this user, or another password.
+var ErrLogin = errors.New("refused the login")
+
 func noHost(cfg config.Config) error {
 	return fmt.Errorf("%w at %s (hint: start one with `rrhost run`)", ErrNoHost, embeddedAddress(cfg))
 }
@@ -67,7 +70,7 @@ func explain(brokers []string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, sarama.ErrSASLAuthenticationFailed):
-		return fmt.Errorf("kafka at %s refused the login: %w", strings.Join(brokers, ", "), err)
+		return fmt.Errorf("kafka at %s %w: %w (hint: check username, password and mechanism in [kafka.sasl])", strings.Join(brokers, ", "), ErrLogin, err)
 	case errors.Is(err, sarama.ErrOutOfBrokers):
 		return fmt.Errorf("%w at %s: %w (hint: check kafka.brokers, and kafka.tls and kafka.sasl)",
 			ErrUnreachable, strings.Join(brokers, ", "), err)

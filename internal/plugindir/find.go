@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"rrhost/internal/hint"
 )
 
 // Found is a plugin in the directory, or what should have been one.
@@ -46,7 +48,7 @@ func Find(dir string, names []string) ([]Found, error) {
 	}
 	entries, err := os.ReadDir(abs)
 	if err != nil {
-		return nil, fmt.Errorf("plugin directory: %w", err)
+		return nil, hint.File(fmt.Errorf("plugin directory: %w", err))
 	}
 	all := names == nil
 	if all {

@@ -16,11 +16,12 @@ import (
 // go down this list, never up or sideways; a package that is missing here fails
 // the test.
 var allowed = map[string][]string{
+	"internal/hint":      {},
 	"internal/envelope":  {},
 	"internal/wire":      {},
 	"internal/handler":   {},
-	"config":             {"internal/envelope"},
-	"internal/kafka":     {"config", "internal/wire"},
+	"config":             {"internal/envelope", "internal/hint"},
+	"internal/kafka":     {"config", "internal/hint", "internal/wire"},
 	"internal/discovery": {"config", "internal/kafka", "internal/wire"},
 
 	"plugin/proto":         {},
@@ -31,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/httpserve":   {},
 	"internal/control":     {"internal/httpserve"},
 	"internal/schema":      {"internal/handler"},
-	"internal/plugindir":   {"internal/stream"},
+	"internal/plugindir":   {"internal/hint", "internal/stream"},
 	"internal/devloop":     {"internal/plugindir"},
 	"internal/conformance": {"internal/handler", "internal/process", "internal/schema", "internal/stream", "plugin/proto"},
 	"plugin":               {"internal/attach", "internal/handler", "internal/process", "internal/stream", "plugin/proto"},
@@ -44,8 +45,8 @@ var allowed = map[string][]string{
 	"client/clienttest": {"client", "config", "internal/discovery", "internal/handler", "internal/schema", "internal/wire"},
 
 	"audit/internal/trail":     {"internal/envelope", "internal/wire"},
-	"audit/internal/sqlite":    {"audit/internal/trail"},
-	"audit/internal/cassandra": {"audit/internal/trail", "config"},
+	"audit/internal/sqlite":    {"audit/internal/trail", "internal/hint"},
+	"audit/internal/cassandra": {"audit/internal/trail", "config", "internal/hint"},
 	"audit":                    {"audit/internal/trail", "audit/internal/sqlite", "audit/internal/cassandra", "config", "internal/envelope", "internal/handler", "internal/kafka", "internal/wire"},
 
 	"host/internal/embedded":  {"config", "internal/kafka"},

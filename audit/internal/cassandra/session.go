@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/scylladb/gocqlx/v2"
 
 	"rrhost/config"
+	"rrhost/internal/hint"
 )
 
 const (
@@ -51,7 +53,11 @@ func connect(ctx context.Context, cfg config.Config, keyspace string) (gocqlx.Se
 		}
 		c.Keyspace = keyspace
 		session, err := gocqlx.WrapSession(c.CreateSession())
-		if err != nil && !errors.Is(err, gocql.ErrNoConnectionsStarted) {
+		if err == nil {
+			return session, nil
+		}
+		err = fmt.Errorf("%w (hint: check hosts in [audit.cassandra], and username, password and tls)", err)
+		if !errors.Is(err, gocql.ErrNoConnectionsStarted) {
 			err = backoff.Permanent(err)
 		}
 		return session, err
@@ -106,11 +112,19 @@ func cluster(cfg config.Config) (*gocql.ClusterConfig, error) {
 	}
 	if t := s.TLS; t != nil {
 		c.SslOpts = &gocql.SslOptions{Config: &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}}
-		if t.CA != "" {
-			c.SslOpts.CaPath = cfg.Path(t.CA)
-		}
-		if t.Cert != "" {
-			c.SslOpts.CertPath, c.SslOpts.KeyPath = cfg.Path(t.Cert), cfg.Path(t.Key)
+		for _, f := range []struct {
+			key, path string
+			to        *string
+		}{{"ca", t.CA, &c.SslOpts.CaPath}, {"cert", t.Cert, &c.SslOpts.CertPath}, {"key", t.Key, &c.SslOpts.KeyPath}} {
+			if f.path == "" {
+				continue
+			}
+			// The driver reads it too, and does not tell a missing file from a host
+			// that is away.
+			if _, err := os.ReadFile(cfg.Path(f.path)); err != nil {
+				return nil, hint.File(fmt.Errorf("tls.%s: %w", f.key, err))
+			}
+			*f.to = cfg.Path(f.path)
 		}
 	}
 	return c, nil

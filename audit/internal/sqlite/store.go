@@ -60,20 +60,20 @@ type Store struct {
 // by its owner alone, where it is missing. Rows older than ttl are removed.
 func Open(ctx context.Context, path string, ttl time.Duration) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("audit store: %w", err)
+		return nil, advise(fmt.Errorf("audit store: %w", err))
 	}
 	// SQLite gives its -wal and -shm files the same mode.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("audit store: %w", err)
+		return nil, advise(fmt.Errorf("audit store: %w", err))
 	}
 	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("audit store: %w", err)
+		return nil, advise(fmt.Errorf("audit store: %w", err))
 	}
 	s := &Store{path: path, ttl: ttl, now: time.Now}
 	if err := s.openWriter(ctx); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("audit store %s: %w", path, err)
+		return nil, advise(fmt.Errorf("audit store %s: %w", path, err))
 	}
 	s.read = openPool(path)
 	return s, nil
@@ -88,7 +88,7 @@ func OpenReader(ctx context.Context, path string) (*Store, error) {
 	s := &Store{path: path, now: time.Now, read: openPool(path)}
 	if err := s.checkReadable(ctx); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("audit store %s: %w", path, err)
+		return nil, advise(fmt.Errorf("audit store %s: %w", path, err))
 	}
 	return s, nil
 }
