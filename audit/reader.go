@@ -163,7 +163,35 @@ func (r *Reader) CompleteUntil(ctx context.Context) (time.Time, error) {
 	return completeUntil(positions, r.topics), nil
 }
 
+// Unread are the configured topics that keep [Reader.CompleteUntil] from being
+// known, sorted: no host has read them yet.
+func (r *Reader) Unread(ctx context.Context) ([]string, error) {
+	positions, err := r.store.Positions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return unread(positions, r.topics), nil
+}
+
 func completeUntil(positions []trail.Position, topics []string) time.Time {
+	complete := completeByTopic(positions)
+	var until time.Time
+	for i, topic := range topics {
+		if t := complete[topic]; i == 0 || t.Before(until) {
+			until = t
+		}
+	}
+	return until
+}
+
+func unread(positions []trail.Position, topics []string) []string {
+	complete := completeByTopic(positions)
+	return slices.DeleteFunc(slices.Clone(topics), func(topic string) bool { return !complete[topic].IsZero() })
+}
+
+// completeByTopic is the time before which every record of a topic is in the
+// trail. Of a topic that is not known it is zero.
+func completeByTopic(positions []trail.Position) map[string]time.Time {
 	least := map[string]time.Time{}
 	absent := map[string]time.Time{}
 	for _, p := range positions {
@@ -173,17 +201,12 @@ func completeUntil(positions []trail.Position, topics []string) time.Time {
 			least[p.Topic] = p.Complete
 		}
 	}
-	var until time.Time
-	for i, topic := range topics {
-		t, has := least[topic]
-		if !has { // a topic that isn't there misses nothing
-			t = absent[topic]
-		}
-		if i == 0 || t.Before(until) {
-			until = t
+	for topic, t := range absent {
+		if _, has := least[topic]; !has { // a topic that isn't there misses nothing
+			least[topic] = t
 		}
 	}
-	return until
+	return least
 }
 
 // overdue says whether a request's outcome would have to be in the trail. A

@@ -190,18 +190,23 @@ func TestCompleteUntil(t *testing.T) {
 		name      string
 		positions []trail.Position
 		want      time.Time
+		unread    []string
 	}{
-		{"nothing was read", nil, time.Time{}},
-		{"the least of all partitions", []trail.Position{p("a", 0, 5), p("a", 1, 3), p("b", 0, 4)}, at(3)},
-		{"a topic was never read", []trail.Position{p("a", 0, 5)}, time.Time{}},
-		{"a topic is not there", []trail.Position{p("a", 0, 5), p("b", trail.NoPartition, 4)}, at(4)},
-		{"a topic was not there once", []trail.Position{p("a", 0, 5), p("b", trail.NoPartition, 4), p("b", 0, 6)}, at(5)},
-		{"a topic that is no longer configured", []trail.Position{p("a", 0, 5), p("b", 0, 6), p("old", 0, 1)}, at(5)},
+		{"nothing was read", nil, time.Time{}, []string{"a", "b"}},
+		{"the least of all partitions", []trail.Position{p("a", 0, 5), p("a", 1, 3), p("b", 0, 4)}, at(3), nil},
+		{"a topic was never read", []trail.Position{p("a", 0, 5)}, time.Time{}, []string{"b"}},
+		{"a partition is read, and how far is not known", []trail.Position{p("a", 0, 5), {Topic: "b"}}, time.Time{}, []string{"b"}},
+		{"a topic is not there", []trail.Position{p("a", 0, 5), p("b", trail.NoPartition, 4)}, at(4), nil},
+		{"a topic was not there once", []trail.Position{p("a", 0, 5), p("b", trail.NoPartition, 4), p("b", 0, 6)}, at(5), nil},
+		{"a topic that is no longer configured", []trail.Position{p("a", 0, 5), p("b", 0, 6), p("old", 0, 1)}, at(5), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := completeUntil(tt.positions, []string{"a", "b"}); !got.Equal(tt.want) {
 				t.Errorf("= %s, want %s", got, tt.want)
+			}
+			if got := unread(tt.positions, []string{"a", "b"}); !slices.Equal(got, tt.unread) {
+				t.Errorf("unread: %v, want %v", got, tt.unread)
 			}
 		})
 	}

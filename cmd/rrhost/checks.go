@@ -175,7 +175,11 @@ func checkAudit(ctx context.Context, cfg config.Config) []finding {
 		return []finding{unreachable(subject, err)}
 	}
 	if until.IsZero() {
-		return []finding{fine(subject, "nothing has been read yet")}
+		unread, err := reader.Unread(ctx)
+		if err != nil {
+			return []finding{unreachable(subject, err)}
+		}
+		return []finding{fine(subject, "not read yet: "+strings.Join(unread, ", ")+"; a host that serves them reads them")}
 	}
 	return []finding{fine(subject, "complete until "+until.UTC().Format("2006-01-02T15:04:05Z07:00"))}
 }
