@@ -15,6 +15,10 @@ type Development struct {
 	// Answered is called with every request that has been answered or refused,
 	// from several goroutines. It holds the next ones up while it runs.
 	Answered func(Answered)
+	// Build, if it is not nil, is called once, when all else that the host needs is
+	// there and its own, and before it starts plugins: a host that cannot start
+	// leaves the plugin directory alone. It ends with its context.
+	Build func(ctx context.Context)
 	// Attach names the plugins whose processes their authors start themselves,
 	// and the path that each gets as RRHOST_ATTACH. The host uses what listens
 	// there, and neither starts nor ends it.

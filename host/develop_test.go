@@ -58,6 +58,36 @@ func TestAnsweredIsTold(t *testing.T) {
 	}
 }
 
+// TestBuildBeforePlugins: plugins are built where the host can start, and nowhere
+// else.
+func TestBuildBeforePlugins(t *testing.T) {
+	cfg := testConfig(t)
+	echo := host.WithHandler(plugin.Handle("echo", func(_ context.Context, in sum) (sum, error) { return in, nil }))
+	built := make(chan string, 10)
+	build := func(name string) host.Option {
+		return host.WithDevelopment(host.Development{Build: func(context.Context) { built <- name }})
+	}
+	start(t, cfg, echo, build("first"))
+	second, err := host.New(cfg, echo, build("second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); err == nil {
+		t.Error("a second host started in the same folder")
+	}
+	if len(built) != 1 || <-built != "first" {
+		t.Error("built for a host that cannot start, or not for the one that can")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	third, err := host.New(testConfig(t), echo, host.WithDevelopment(host.Development{Build: func(context.Context) { cancel() }}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Run(ctx); err != nil {
+		t.Errorf("stopped while it built: %v", err)
+	}
+}
+
 // TestReloadPluginBeforeRun: a host that does not run says so.
 func TestReloadPluginBeforeRun(t *testing.T) {
 	cfg := testConfig(t)

@@ -194,6 +194,14 @@ func (h *Host) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("admin listener: %w (hint: set listen in [admin] to another address, or to \"off\")", err)
 		}
 	}
+	if build := h.development.Build; build != nil {
+		if build(ctx); ctx.Err() != nil {
+			if listener != nil {
+				_ = listener.Close()
+			}
+			return nil
+		}
+	}
 	r.wire(producer, group, client)
 	return r.serve(ctx, producer, listener)
 }

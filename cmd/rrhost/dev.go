@@ -104,9 +104,11 @@ func (d *dev) run(ctx context.Context) error {
 		Dir: d.cfg.Path(d.cfg.Plugins.Dir), Plugins: d.plugins, Report: d.report,
 		Reload: func(ctx context.Context, plugin string) error { return h.ReloadPlugin(ctx, plugin) },
 	})
-	loop.Build(ctx)
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.attach))) {
-		d.show.attach(name, d.paths[name])
+	build := func(ctx context.Context) {
+		loop.Build(ctx)
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(d.attach))) {
+			d.show.attach(name, d.paths[name])
+		}
 	}
 	beside := func(ctx context.Context, running *host.Host) {
 		h = running
@@ -117,7 +119,7 @@ func (d *dev) run(ctx context.Context) error {
 		}
 	}
 	return serve(ctx, d.cfg, beside, host.WithDevelopment(host.Development{
-		Answered: d.show.answered, Attach: d.paths, Manual: true,
+		Answered: d.show.answered, Build: build, Attach: d.paths, Manual: true,
 	}))
 }
 
