@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rrhost/cmd/internal/cli"
+	"rrhost/internal/hint"
 	"rrhost/internal/scaffold"
 )
 
@@ -45,7 +46,7 @@ names: "rrhost dev" then builds and runs it.`,
 			case errors.Is(err, fs.ErrExist):
 				return cli.Hint(cli.Usage(fmt.Errorf("%s is there already, and nothing was changed", folder)), "choose another name, or remove it")
 			case errors.Is(err, fs.ErrNotExist):
-				return cli.Hint(cli.Usage(fmt.Errorf("the folder %s, which %s shall be in, is not there", filepath.Dir(folder), filepath.Base(folder))), "mkdir -p "+filepath.Dir(folder))
+				return cli.Hint(cli.Usage(fmt.Errorf("the folder %s, which %s shall be in, is not there", filepath.Dir(folder), filepath.Base(folder))), "mkdir -p "+hint.Quote(filepath.Dir(folder)))
 			case err != nil:
 				return err
 			}
@@ -80,7 +81,7 @@ Run it; this builds it, and again whenever a file changes:
 
   rrhost dev
   rrclient request %[3]s '%[5]s'    # in another terminal: %[6]s
-`, p.Folder, p.Language.Title, p.Name, strings.Join(p.Language.Next(p.Name), "\n  "), p.Request, p.Response)
+`, hint.Quote(p.Folder), p.Language.Title, p.Name, strings.Join(p.Language.Next(p.Name), "\n  "), p.Request, p.Response)
 	return err
 }
 

@@ -80,6 +80,7 @@ func Look(dir, name string) Found {
 		return f
 	}
 	path := filepath.Join(f.Dir, name)
+	there := path
 	// What is looked at from here on is run, wherever a link leads in the meantime.
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -100,16 +101,42 @@ func Look(dir, name string) Found {
 	}
 	switch executable := info.Mode()&0o111 != 0; {
 	case !info.Mode().IsRegular():
-		f.Err = fmt.Errorf("%s is no regular file", path)
+		f.Err = fmt.Errorf("%s is no regular file", called(there))
 	case !executable && filepath.Ext(name) != "":
-		f.Err = fmt.Errorf("%s is not executable", path) // some file beside the plugins
+		f.Err = fmt.Errorf("%s is not executable", called(there)) // some file beside the plugins
 	case !executable:
 		f.Root = path
-		f.Err = fmt.Errorf("%s is not executable: chmod +x %s", path, path)
+		f.Err = notExecutable(there, f.Dir)
 	default:
 		f.Root, f.Manifest = path, Manifest{Command: []string{name}}
 	}
 	return f
+}
+
+// called is how a message calls the file at path: by its own name, and, of a link,
+// by where it leads.
+func called(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil && isLink(path) {
+		return path + " is a link to " + real + ", which"
+	}
+	return path
+}
+
+func isLink(path string) bool {
+	_, err := os.Readlink(path)
+	return err == nil
+}
+
+// notExecutable is the error of a program in dir that cannot be run. What to type
+// changes nothing outside of dir.
+func notExecutable(path, dir string) error {
+	mend := "chmod +x " + hint.Quote(path)
+	real, err := filepath.EvalSymlinks(path)
+	dir, e := filepath.EvalSymlinks(dir)
+	if errors.Join(err, e) != nil || !strings.HasPrefix(real, dir+"/") {
+		mend = "put an executable in its place"
+	}
+	return fmt.Errorf("%s is not executable: %s", called(path), mend)
 }
 
 // At is the plugin at path, wherever that is: an executable or a folder, as in

@@ -67,7 +67,37 @@ func TestFindNamed(t *testing.T) {
 	put(t, dir, "nopath/plugin.toml", 0o600, `command = ["no-such-interpreter"]`)
 	put(t, dir, "absolute/plugin.toml", 0o600, `command = ["/bin/sh", "main.sh"]`)
 	put(t, dir, "gone/plugin.toml", 0o600, `command = ["/no/such/interpreter", "main.sh"]`)
+	put(t, dir, "number/plugin.toml", 0o600, "version = \"1\"\ninstances = \"2\"")
+	put(t, dir, "list/plugin.toml", 0o600, `command = "main.py"`)
+	put(t, dir, "elements/plugin.toml", 0o600, `env = ["A", 1]`)
+	put(t, dir, "bool/plugin.toml", 0o600, `tls = "no"`)
+	put(t, dir, "texts/plugin.toml", 0o600, `version = 1`)
+	put(t, dir, "two words/two words", 0o600)
+	put(t, dir, "go words/main.go", 0o600)
+	outside := t.TempDir()
+	put(t, outside, "passwd", 0o600)
+	put(t, dir, "releases/a-1", 0o600)
+	put(t, dir, "inlink/", 0)
+	for link, to := range map[string]string{
+		"outlink": filepath.Join(outside, "passwd"), "null": os.DevNull, "current": filepath.Join("releases", "a-1"),
+		"inlink/inlink": filepath.Join(outside, "passwd"),
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tests := []struct{ name, root, command, wantErr string }{
+		{"number", "number", "", `number/plugin.toml:2: instances wants a whole number without quotes, from 1 to 1024$`},
+		{"list", "list", "", `list/plugin.toml:1: command wants a list of texts, as in `},
+		{"elements", "elements", "", `elements/plugin.toml:1: env wants a list of texts, as in `},
+		{"bool", "bool", "", `bool/plugin.toml:1: tls wants true or false, without quotes$`},
+		{"texts", "texts", "", `texts/plugin.toml:1: version wants text in quotes$`},
+		{"two words", "two words", "two words", `two words/two words is not executable: chmod \+x '/.*/two words/two words'$`},
+		{"go words", "go words", "go words", `go build -C '/.*/go words' -o '/.*/go words/go words' \.\)$`},
+		{"outlink", "", "", `/outlink is a link to /.*/passwd, which is not executable: put an executable in its place$`},
+		{"null", "", "", `/null is a link to /dev/null, which is no regular file$`},
+		{"current", "releases/a-1", "", `/current is a link to /.*/releases/a-1, which is not executable: chmod \+x /.*/current$`},
+		{"inlink", "inlink", "inlink", `/inlink is a link to /.*/passwd, which is not executable: put an executable in its place$`},
 		{"bare", "bare", "bare", ""},
 		{"folder", "folder", "folder", ""},
 		{"script", "script", "sh main.sh -x", ""},

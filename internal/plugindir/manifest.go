@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"rrhost/internal/hint"
 )
 
 // ManifestName is the manifest's file in a plugin's folder.
@@ -63,7 +65,7 @@ func readManifest(folder, name string) (Manifest, error) {
 	case errors.As(err, &syntax):
 		return m, fmt.Errorf("%s:%d: %s", path, syntax.Position.Line, syntax.Message)
 	case err != nil:
-		return m, fmt.Errorf("read %s: %w", path, err)
+		return m, badType(path, err)
 	case len(meta.Undecoded()) > 0:
 		return m, fmt.Errorf("%s: %q is not a key of a manifest; known are name, version, command, files, build, sha256, env, instances and tls", path, meta.Undecoded()[0])
 	case m.Name != "" && m.Name != name:
@@ -81,6 +83,30 @@ func readManifest(folder, name string) (Manifest, error) {
 		m.Command = []string{name}
 	}
 	return m, m.runnable(folder, name)
+}
+
+// mistyped is how the TOML library tells of a value of another type: not as its
+// own type of error, but with line and key.
+var mistyped = regexp.MustCompile(`^toml: line (\d+) \(last key "(\w+)"\): incompatible types`)
+
+// badType says what a key of the manifest wants, where err is that it has
+// something else.
+func badType(path string, err error) error {
+	found := mistyped.FindStringSubmatch(err.Error())
+	if found == nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	line, key := found[1], found[2]
+	want := "text in quotes"
+	switch key {
+	case "instances":
+		want = "a whole number without quotes, from 1 to 1024"
+	case "tls":
+		want = "true or false, without quotes"
+	case "command", "files", "build", "env":
+		want = `a list of texts, as in ["main.py", "lib"]`
+	}
+	return fmt.Errorf("%s:%s: %s wants %s", path, line, key, want)
 }
 
 // runnable makes sure that the command's program is there.
@@ -116,7 +142,7 @@ func (m Manifest) runnable(folder, name string) error {
 	case err != nil:
 		return err
 	case info.Mode()&0o111 == 0:
-		return fmt.Errorf("%s is not executable: chmod +x %s", path, path)
+		return notExecutable(path, folder)
 	}
 	return nil
 }
@@ -148,9 +174,9 @@ func nothingToRun(folder, name, program string) string {
 	if program != name && !strings.Contains(program, "/") {
 		return fmt.Sprintf("%s is neither in the folder nor in PATH", program)
 	}
-	hint := "build the plugin into it, as " + target
+	what := "build the plugin into it, as " + target
 	if sources, _ := filepath.Glob(filepath.Join(folder, "*.go")); len(sources) > 0 {
-		hint += fmt.Sprintf(" (go build -C %s -o %s .)", folder, target)
+		what += fmt.Sprintf(" (go build -C %s -o %s .)", hint.Quote(folder), hint.Quote(target))
 	}
-	return hint
+	return what
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"rrhost/internal/hint"
 )
 
 // CheckTrust reports who else than this process's user and root could have
@@ -46,7 +48,7 @@ func CheckTrust(f Found) error {
 			problems = append(problems, fmt.Errorf("%s is neither file nor folder: remove it", path))
 		}
 		if mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 && mode.IsRegular() {
-			problems = append(problems, fmt.Errorf("%s changes its user when it is run: chmod ug-s %s", path, path))
+			problems = append(problems, fmt.Errorf("%s changes its user when it is run: chmod ug-s %s", path, hint.Quote(path)))
 		}
 	}
 	seen := make(map[string]bool)
@@ -83,7 +85,7 @@ func owned(path string, info fs.FileInfo) error {
 	if !ok || about.Uid == 0 || int(about.Uid) == os.Geteuid() {
 		return nil
 	}
-	return fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), path)
+	return fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), hint.Quote(path))
 }
 
 // writable is [owned], and tells who else may write path by its permissions.
@@ -105,7 +107,7 @@ func writable(path string, info fs.FileInfo) error {
 	if len(who) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s can be written by others: chmod %s-w %s", path, strings.Join(who, ""), path)
+	return fmt.Errorf("%s can be written by others: chmod %s-w %s", path, strings.Join(who, ""), hint.Quote(path))
 }
 
 func userName(uid uint32) string {
