@@ -19,11 +19,16 @@ const (
 	maxFrame       = 100 << 20
 )
 
-// loginMost is how long a connection may take for its login.
-const loginMost = time.Minute
+// loginMost is how long a connection may take for its login, which takes some
+// milliseconds on a machine that is not busy.
+const loginMost = 10 * time.Second
 
-// errFrame ends a connection whose bytes are no Kafka request.
-var errFrame = errors.New("not a Kafka request")
+var (
+	// errFrame ends a connection whose bytes are no Kafka request.
+	errFrame = errors.New("not a Kafka request")
+	// errFull ends a connection that logs in while too many are.
+	errFull = errors.New("too many connections")
+)
 
 // A guardedConn lets whole requests through whose kind and size are possible.
 // kfake believes both before anybody has logged in: a size makes it allocate,
@@ -31,7 +36,8 @@ var errFrame = errors.New("not a Kafka request")
 // or a port scan would do.
 type guardedConn struct {
 	net.Conn
-	gone func() // called once
+	enter func() bool // called at the end of the login; tells whether there is room
+	gone  func()      // called once
 
 	head [8]byte // size, kind and version of the request that is being read
 	next []byte  // what of head is not handed on yet
@@ -41,10 +47,13 @@ type guardedConn struct {
 	loggedIn atomic.Bool
 }
 
-func guard(conn net.Conn, gone func()) *guardedConn {
+func guard(conn net.Conn, l *listener) *guardedConn {
 	// An error means that the connection is dead, as a read will tell.
 	_ = conn.SetReadDeadline(time.Now().Add(loginMost))
-	return &guardedConn{Conn: conn, gone: sync.OnceFunc(gone)}
+	c := &guardedConn{Conn: conn}
+	c.enter = func() bool { return l.enter(c) }
+	c.gone = sync.OnceFunc(func() { l.leave(c) })
+	return c
 }
 
 // Read is called by one goroutine at a time.
@@ -93,6 +102,9 @@ func (c *guardedConn) begin() error {
 func (c *guardedConn) Write(p []byte) (int, error) {
 	// Before it is sent, since the other side may answer at once.
 	if !c.loggedIn.Load() && c.login.answered(p) {
+		if !c.enter() {
+			return 0, errors.Join(errFull, c.Close())
+		}
 		c.loggedIn.Store(true)
 		_ = c.SetReadDeadline(time.Time{}) // as above
 	}

@@ -4,25 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxConns is how many connections there may be at a time. A host and a client
-// take about five each.
-const maxConns = 1024
+const (
+	// maxConns is how many connections may be logged in at a time. A host and a
+	// client take about five each.
+	maxConns = 1024
+	// maxStrangers is how many others there may be. Who has no password can
+	// fill these alone, and there the next one takes the place of the oldest.
+	maxStrangers = 64
+)
 
 // A listener hands out guarded connections, and can wait for the end of all.
 type listener struct {
 	net.Listener
 	addr net.Addr
 
-	mu     sync.Mutex
-	closed bool
-	conns  int
-	open   sync.WaitGroup // connections; grows under mu while not closed
+	mu        sync.Mutex
+	closed    bool
+	strangers []*guardedConn        // not logged in, the oldest first
+	members   map[*guardedConn]bool // logged in
+	open      sync.WaitGroup        // both; grows under mu while not closed
 }
 
 func listen(address string) (*listener, error) {
@@ -33,7 +40,7 @@ func listen(address string) (*listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	return &listener{Listener: ln, addr: advertised(ln.Addr())}, nil
+	return &listener{Listener: ln, addr: advertised(ln.Addr()), members: map[*guardedConn]bool{}}, nil
 }
 
 // advertised is what clients are told to dial: the address itself, and
@@ -54,38 +61,56 @@ func (a hostPort) String() string { return string(a) }
 func (l *listener) Addr() net.Addr { return l.addr }
 
 func (l *listener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if guarded, err := l.admit(conn); guarded != nil || err != nil {
-			return guarded, err
-		}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	return l.admit(conn)
 }
 
-// admit guards a connection, or ends it if there are too many.
+// admit guards a connection, and ends the oldest stranger if there are too many.
 func (l *listener) admit(conn net.Conn) (net.Conn, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
-	if l.conns == maxConns {
-		_ = conn.Close()
-		return nil, nil
+	var oldest *guardedConn
+	if len(l.strangers) == maxStrangers {
+		oldest = l.strangers[0]
+		l.strangers = slices.Delete(l.strangers, 0, 1) // it cannot log in from here on
 	}
-	l.conns++
+	c := guard(conn, l)
+	l.strangers = append(l.strangers, c)
 	l.open.Add(1)
-	return guard(conn, l.leave), nil
+	l.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close() // not under mu: it leaves
+	}
+	return c, nil
 }
 
-// leave counts a connection that is closed.
-func (l *listener) leave() {
+// enter makes a stranger a member, if there is room.
+func (l *listener) enter(c *guardedConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conns--
+	i := slices.Index(l.strangers, c)
+	if i < 0 || len(l.members) == maxConns {
+		return false
+	}
+	l.strangers = slices.Delete(l.strangers, i, i+1)
+	l.members[c] = true
+	return true
+}
+
+// leave forgets a connection that is closed.
+func (l *listener) leave(c *guardedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.strangers, c); i >= 0 {
+		l.strangers = slices.Delete(l.strangers, i, i+1)
+	}
+	delete(l.members, c)
 	l.open.Done()
 }
 

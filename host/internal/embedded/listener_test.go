@@ -8,11 +8,15 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -32,7 +36,7 @@ type readerConn struct {
 func (c readerConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
 func reading(r io.Reader) *guardedConn {
-	return &guardedConn{Conn: readerConn{Reader: r}, gone: func() {}}
+	return &guardedConn{Conn: readerConn{Reader: r}}
 }
 
 func TestGuardedConn(t *testing.T) {
@@ -118,7 +122,7 @@ func TestLoginOpensForLarge(t *testing.T) {
 	for _, tt := range tests {
 		large := request(0, 2<<20)
 		all := bytes.Join(append(tt.sent, large), nil)
-		c := &guardedConn{Conn: stubConn{readerConn{Reader: bytes.NewReader(all)}}}
+		c := &guardedConn{Conn: stubConn{readerConn{Reader: bytes.NewReader(all)}}, enter: func() bool { return true }}
 		if _, err := io.ReadFull(c, make([]byte, len(all)-len(large))); err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
@@ -147,47 +151,104 @@ func TestLargeAfterLogin(t *testing.T) {
 	}
 }
 
-// More connections than the most are closed, until others have left.
-func TestTooManyConnections(t *testing.T) {
-	l, err := listenOn(t, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.conns = maxConns - 1
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", l.Addr().String())
+// disconnects counts the connections that a client has lost.
+type disconnects struct{ atomic.Int32 }
+
+func (d *disconnects) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { d.Add(1) }
+
+// However many connections never log in, clients do, and those that have keep
+// their connections.
+func TestStrangersTakeNoRoom(t *testing.T) {
+	cfg := settings(t)
+	b := start(t, &cfg)
+	lost := new(disconnects)
+	before := client(t, cfg, kgo.WithHooks(lost))
+	createTopic(t, before, "topic", 1, nil)
+	produce(t, before, "topic", 0, "before", time.Now())
+	var strangers []net.Conn
+	for range maxConns + 1 {
+		conn, err := net.Dial("tcp", b.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { conn.Close() })
-		return conn
+		defer conn.Close()
+		strangers = append(strangers, conn)
 	}
-	accepted := make(chan net.Conn)
-	go func() {
-		defer close(accepted)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn
+	produce(t, client(t, cfg), "topic", 0, "after", time.Now())
+	produce(t, before, "topic", 0, "before", time.Now())
+	if n := lost.Load(); n > 0 {
+		t.Errorf("a client that was there before has lost %d connections", n)
+	}
+	strangers[0].SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := strangers[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest stranger: %v, want its end", err)
+	}
+}
+
+// Who logs in while too many are is refused, until others have left.
+func TestTooManyConnections(t *testing.T) {
+	cfg := settings(t)
+	b := start(t, &cfg)
+	fill := func(n int) {
+		b.listener.mu.Lock()
+		defer b.listener.mu.Unlock()
+		clear(b.listener.members)
+		for range n {
+			b.listener.members[new(guardedConn)] = true
 		}
-	}()
-	dial()
-	last := <-accepted
-	over := dial()
-	over.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := over.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("one too many: %v, want its end", err)
 	}
-	last.Close()
-	last.Close() // as kfake does
-	dial()
-	(<-accepted).Close()
-	l.Close()
-	if _, more := <-accepted; more || l.conns != maxConns-1 {
-		t.Errorf("%d connections are counted, want %d", l.conns, maxConns-1)
+	fill(maxConns)
+	one := func() error {
+		c := client(t, cfg, kgo.RequestRetries(0))
+		defer c.Close()
+		return c.Ping(within(t))
 	}
+	if err := one(); err == nil {
+		t.Error("one too many is answered")
+	}
+	fill(0)
+	if err := one(); err != nil {
+		t.Errorf("when others have left: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(b.listener.members); n > 0 {
+		t.Errorf("%d connections are counted that have left", n)
+	}
+}
+
+// A login is over in time, however busily it is not finished.
+func TestLoginTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		l := &listener{}
+		conn, err := l.admit(near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		var busy sync.WaitGroup
+		busy.Go(func() {
+			for {
+				time.Sleep(time.Second)
+				if _, err := far.Write(request(18, 3)); err != nil {
+					return
+				}
+			}
+		})
+		if _, err := io.Copy(io.Discard, conn); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != loginMost {
+			t.Errorf("ended by %v after %s, want the deadline after %s", err, time.Since(begun), loginMost)
+		}
+		conn.Close()
+		conn.Close() // as kfake does
+		l.wait()
+		busy.Wait()
+		if len(l.strangers) > 0 {
+			t.Error("who has left is still counted")
+		}
+	})
 }
 
 // kfake dies of such bytes. The broker drops the connection and goes on.
