@@ -147,7 +147,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		defer closing(&err, "the embedded broker", broker)
 	}
 	if h.hasPlugins() {
-		if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store)); err != nil {
+		if h.store, err = plugindir.OpenStore(h.cfg.Path(h.cfg.Plugins.Store), h.cfg.Plugins.Trust == "strict"); err != nil {
 			return err
 		}
 		if err := h.store.Sweep(); err != nil {

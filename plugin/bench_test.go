@@ -209,7 +209,7 @@ func startContenders(b *testing.B) []contender {
 }
 
 func startPlugin(b *testing.B, name, path string) contender {
-	store, err := plugindir.OpenStore(filepath.Join(b.TempDir(), "store"))
+	store, err := plugindir.OpenStore(filepath.Join(b.TempDir(), "store"), true)
 	if err != nil {
 		b.Fatal(err)
 	}

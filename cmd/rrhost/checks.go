@@ -18,6 +18,7 @@ import (
 	"rrhost/config"
 	"rrhost/host"
 	"rrhost/internal/kafka"
+	"rrhost/internal/plugindir"
 )
 
 func checkConfiguration(g *cli.Globals) (config.Config, []finding) {
@@ -189,11 +190,15 @@ func migrates(cfg config.Config) bool {
 }
 
 func checkPlugins(ctx context.Context, cfg config.Config) []finding {
+	var findings []finding
+	// The plugins are tried from a store that is removed.
+	if err := plugindir.CheckStore(cfg.Path(cfg.Plugins.Store), cfg.Plugins.Trust == "strict"); err != nil {
+		findings = append(findings, misconfigured("plugin store", err))
+	}
 	found, err := host.CheckPlugins(ctx, cfg)
 	if err != nil {
-		return []finding{misconfigured("plugins", err)}
+		return append(findings, misconfigured("plugins", err))
 	}
-	var findings []finding
 	for _, p := range found {
 		if p.Err != nil {
 			findings = append(findings, misconfigured("plugin "+p.Name, p.Err))

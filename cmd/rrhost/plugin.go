@@ -319,7 +319,7 @@ next reload or change.`,
 			if err != nil {
 				return cli.Usage(err)
 			}
-			store, err := plugindir.OpenStore(cfg.Path(cfg.Plugins.Store))
+			store, err := plugindir.OpenStore(cfg.Path(cfg.Plugins.Store), cfg.Plugins.Trust == "strict")
 			if err != nil {
 				return err
 			}

@@ -178,7 +178,7 @@ func stage(folder string, found plugindir.Found) (plugindir.Build, error) {
 	if err := os.Chmod(folder, 0o711); err != nil {
 		return plugindir.Build{}, fmt.Errorf("copy plugin %s: %w", found.Name, err)
 	}
-	store, err := plugindir.OpenStore(folder)
+	store, err := plugindir.OpenStore(folder, false)
 	if err != nil {
 		return plugindir.Build{}, err
 	}

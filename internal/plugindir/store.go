@@ -23,9 +23,10 @@ type Store struct {
 	dir string
 }
 
-// OpenStore opens the store in dir, and makes it where it is missing. Others may
-// pass through it, since a plugin may run as another user, and not look into it.
-func OpenStore(dir string) (*Store, error) {
+// OpenStore opens the store in dir, and makes it where it is missing, if it is as
+// [CheckStore] wants it. Others may pass through it, since a plugin may run as
+// another user, and not look into it.
+func OpenStore(dir string, strict bool) (*Store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("plugin store %s: %w", dir, err)
@@ -37,16 +38,49 @@ func OpenStore(dir string) (*Store, error) {
 		if err := mkdir(d, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("plugin store: %w", err)
 		}
-		// What is in there is run, whoever wrote it.
-		info, err := os.Stat(d)
-		if err != nil {
-			return nil, fmt.Errorf("plugin store: %w", err)
-		}
-		if err := writable(d, info); err != nil {
-			return nil, fmt.Errorf("plugin store: %w (hint: remove what others may have put there, too)", err)
-		}
+	}
+	if err := CheckStore(abs, strict); err != nil {
+		return nil, err
 	}
 	return &Store{abs}, nil
+}
+
+// CheckStore reports who else than this process's user and root could have put
+// something into the store in dir: what is in there is run, whoever wrote it. If
+// it is to be strict, the folders above count too, as with [CheckTrust]: who can
+// rename one can put another store in its place. What is missing is well.
+func CheckStore(dir string, strict bool) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("plugin store %s: %w", dir, err)
+	}
+	for _, d := range []string{abs, filepath.Join(abs, "builds")} {
+		info, err := os.Stat(d)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("plugin store: %w", err)
+		}
+		if err := writable(d, info); err != nil {
+			return fmt.Errorf("plugin store: %w (hint: remove what others may have put there, too)", err)
+		}
+	}
+	if !strict {
+		return nil
+	}
+	from := abs
+	for _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist); _, err = os.Lstat(from) {
+		from = filepath.Dir(from)
+	}
+	problems, err := above(from)
+	if err == nil {
+		err = errors.Join(problems...)
+	}
+	if err != nil {
+		return fmt.Errorf("plugin store %s: others could put their own in its place: %w (hint: or set store in [plugins] to a folder where they cannot)", abs, err)
+	}
+	return nil
 }
 
 // Dir is the store's folder, absolute.

@@ -13,7 +13,7 @@ import (
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := OpenStore(filepath.Join(t.TempDir(), "data", "plugins"))
+	s, err := OpenStore(filepath.Join(t.TempDir(), "data", "plugins"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestNotes(t *testing.T) {
 	if err := s.Change("bare", func(n *Note) { n.Runs = a.Digest }); err != nil {
 		t.Fatal(err)
 	}
-	other, err := OpenStore(s.Dir())
+	other, err := OpenStore(s.Dir(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestStoreOfOthersIsRefused(t *testing.T) {
 		if err := os.Chmod(folder, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenStore(s.Dir()); err == nil || !strings.Contains(err.Error(), "chmod o-w "+folder) && !strings.Contains(err.Error(), "chmod go-w "+folder) {
+		if _, err := OpenStore(s.Dir(), true); err == nil || !strings.Contains(err.Error(), "chmod o-w "+folder) && !strings.Contains(err.Error(), "chmod go-w "+folder) {
 			t.Errorf("%s open to all: %v", folder, err)
 		}
 		if err := os.Chmod(folder, 0o711); err != nil {
@@ -430,14 +430,79 @@ func TestStoreOfOthersIsRefused(t *testing.T) {
 		if err := os.Chown(folder, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenStore(s.Dir()); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		if _, err := OpenStore(s.Dir(), true); err == nil || !strings.Contains(err.Error(), "belongs to user") {
 			t.Errorf("%s of another user: %v", folder, err)
 		}
 		if err := os.Chown(folder, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := OpenStore(s.Dir()); err != nil {
+	if _, err := OpenStore(s.Dir(), true); err != nil {
 		t.Errorf("as it was made: %v", err)
+	}
+}
+
+// Whoever can rename a folder on the way to the store can put one of their own in
+// its place, and that of a link too. Where trust is not strict, that is allowed.
+func TestStoreBelowOthersIsRefused(t *testing.T) {
+	base := t.TempDir()
+	folder := func(name string) string {
+		path := filepath.Join(base, name)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	link := func(to, name string) {
+		folder(filepath.Dir(name))
+		if err := os.Symlink(to, filepath.Join(base, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := folder("open")
+	folder("own/target")
+	link("../own/target", "open/link")
+	link("open/link", "first")
+	link(filepath.Join(folder("open/target"), "."), "own/out")
+	for _, tt := range []struct {
+		store string
+		mode  os.FileMode
+		want  string // part of the error
+	}{
+		{"open/store", 0o755, ""},
+		{"open/store", 0o777, "chmod o-w " + open},
+		{"open/store", 0o777 | os.ModeSticky, ""}, // as /tmp
+		{"open/a/b/store", 0o777, "chmod o-w " + open},
+		{"open/link/store", 0o777, "chmod o-w " + open},
+		{"open/link", 0o777, "chmod o-w " + open},
+		{"first/store", 0o777, "chmod o-w " + open},
+		{"own/out/store", 0o777, "chmod o-w " + open},
+		{"own/store", 0o777, ""},
+	} {
+		if err := os.Chmod(open, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(base, tt.store)
+		is := func(err error) bool {
+			return err == nil && tt.want == "" || err != nil && tt.want != "" && strings.Contains(strings.ReplaceAll(err.Error(), "go-w", "o-w"), tt.want)
+		}
+		if err := CheckStore(path, true); !is(err) {
+			t.Errorf("%s, %v, before it is opened: %v; want %q", tt.store, tt.mode, err, tt.want)
+		}
+		if _, err := OpenStore(path, false); err != nil {
+			t.Errorf("%s, %v, not strict: %v", tt.store, tt.mode, err)
+		}
+		if _, err := OpenStore(path, true); !is(err) {
+			t.Errorf("%s, %v: %v; want %q", tt.store, tt.mode, err, tt.want)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := errors.Join(os.Chmod(open, 0o1777), os.Chown(filepath.Join(base, "own"), 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckStore(filepath.Join(base, "own/store"), true); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		t.Errorf("in the folder of another user: %v", err)
 	}
 }

@@ -27,19 +27,25 @@ func CheckTrust(f Found) error {
 	if err != nil {
 		return err
 	}
-	dir, err := filepath.EvalSymlinks(f.Dir)
+	problems, err := above(f.Dir, filepath.Dir(real))
 	if err != nil {
 		return err
 	}
-	var problems []error
-	check := func(path string, info fs.FileInfo, above bool) {
+	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
 		mode := info.Mode()
 		if err := owned(path, info); err != nil {
 			problems = append(problems, err)
-			return
+			return nil
 		}
-		if mode.IsDir() && mode&fs.ModeSticky != 0 && above || mode&fs.ModeSymlink != 0 {
-			return
+		if mode&fs.ModeSymlink != 0 {
+			return nil
 		}
 		if err := writable(path, info); err != nil {
 			problems = append(problems, err)
@@ -50,33 +56,60 @@ func CheckTrust(f Found) error {
 		if mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 && mode.IsRegular() {
 			problems = append(problems, fmt.Errorf("%s changes its user when it is run: chmod ug-s %s", path, hint.Quote(path)))
 		}
-	}
-	seen := make(map[string]bool)
-	for _, from := range []string{filepath.Dir(real), dir} {
-		for above := from; !seen[above]; above = filepath.Dir(above) {
-			seen[above] = true
-			info, err := os.Lstat(above)
-			if err != nil {
-				return err
-			}
-			check(above, info, true)
-		}
-	}
-	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		check(path, info, false)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	return errors.Join(problems...)
+}
+
+// above reports by whom else folders could be replaced: each of them, each above
+// it, and those of the links on the way. They are absolute.
+func above(folders ...string) (problems []error, err error) {
+	seen := make(map[string]bool)
+	var visit func(path string) error
+	visit = func(path string) error {
+		if seen[path] {
+			return nil
+		}
+		seen[path] = true
+		parent := filepath.Dir(path)
+		if err := visit(parent); err != nil { // the root's is itself
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if err := owned(path, info); err != nil {
+			problems = append(problems, err)
+		} else if info.Mode()&(fs.ModeSymlink|fs.ModeSticky) == 0 {
+			if err := writable(path, info); err != nil {
+				problems = append(problems, err)
+			}
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		to, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		if !filepath.IsAbs(to) {
+			if parent, err = filepath.EvalSymlinks(parent); err != nil {
+				return err
+			}
+			to = filepath.Join(parent, to)
+		}
+		return visit(filepath.Clean(to))
+	}
+	for _, folder := range folders {
+		if err := visit(folder); err != nil {
+			return nil, err
+		}
+	}
+	return problems, nil
 }
 
 // owned tells who else than this process's user and root owns path.

@@ -55,7 +55,7 @@ func (p begun) follow(t *testing.T) {
 // answers runs the plugin as a host does, from a copy, and asks it.
 func (p begun) answers(t *testing.T) {
 	t.Helper()
-	store, err := plugindir.OpenStore(filepath.Join(t.TempDir(), "data", "plugins"))
+	store, err := plugindir.OpenStore(filepath.Join(t.TempDir(), "data", "plugins"), true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func prepared(t *testing.T, cfg Config, tm timing) *watched {
 		up: make(chan *Instance, 100), down: make(chan error, 100), rejected: make(chan error, 100), switched: make(chan plugindir.Build, 100),
 	}
 	var err error
-	if cfg.Store, err = plugindir.OpenStore(filepath.Join(t.TempDir(), "store")); err != nil {
+	if cfg.Store, err = plugindir.OpenStore(filepath.Join(t.TempDir(), "store"), true); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Name, cfg.Dir, cfg.Traffic = "p", w.dir, w
