@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"time"
 
 	"rrhost/internal/httpserve"
@@ -79,27 +80,64 @@ var ErrUnknown = errors.New("this host has no such plugin")
 
 // Serve answers on a socket in dir until ctx is done.
 func Serve(ctx context.Context, dir string, h Host) error {
+	sweep(ctx, dir)
 	name := fmt.Sprintf("host-%d.sock", os.Getpid())
-	folder, path, err := reach(dir, name)
+	// It gets its name once it answers: one that does not is swept.
+	silent := "." + name
+	folder, path, err := reach(dir, silent)
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	_ = os.Remove(filepath.Join(dir, name)) // of a process that had this number
+	_ = os.Remove(filepath.Join(dir, silent)) // of a process that had this number
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false) // the path is a way, not the name
-	defer os.Remove(filepath.Join(dir, name))
-	if err := os.Chmod(filepath.Join(dir, name), 0o600); err != nil {
-		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
+	err = os.Chmod(filepath.Join(dir, silent), 0o600)
+	if err == nil {
+		err = os.Rename(filepath.Join(dir, silent), filepath.Join(dir, name))
 	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close(), os.Remove(filepath.Join(dir, silent)))
+	}
+	defer os.Remove(filepath.Join(dir, name))
 	server := &http.Server{Handler: mux(h), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	if err := httpserve.Serve(ctx, server, listener); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
+}
+
+// sweep removes the sockets in dir of hosts that were killed.
+func sweep(ctx context.Context, dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // as who listens there will be told
+	}
+	for _, e := range entries {
+		if e.Type() != os.ModeSocket || !socketName.MatchString(e.Name()) {
+			continue
+		}
+		conn, err := dial(ctx, dir, e.Name())
+		if err == nil {
+			_ = conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// dial connects to a socket in dir.
+func dial(ctx context.Context, dir, name string) (net.Conn, error) {
+	folder, path, err := reach(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", path)
 }
 
 func mux(h Host) http.Handler {
@@ -151,22 +189,13 @@ func Dial(ctx context.Context, dir string) ([]*Client, error) {
 		if err != nil {
 			continue
 		}
-		dial := func(ctx context.Context) (net.Conn, error) {
-			folder, path, err := reach(dir, e.Name())
-			if err != nil {
-				return nil, err
-			}
-			defer folder.Close()
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		}
-		conn, err := dial(ctx)
+		conn, err := dial(ctx, dir, e.Name())
 		if err != nil {
 			continue // of a host that was killed
 		}
 		_ = conn.Close()
 		clients = append(clients, &Client{PID: pid, http: http.Client{Transport: &http.Transport{
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, dir, e.Name()) },
 			DisableKeepAlives: true,
 		}}})
 	}

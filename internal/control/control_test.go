@@ -3,9 +3,12 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,8 +42,7 @@ func TestControl(t *testing.T) {
 	if clients, err := Dial(t.Context(), dir); err != nil || len(clients) != 0 {
 		t.Fatalf("%d hosts, %v", len(clients), err)
 	}
-	// What a host that was killed has left.
-	if err := os.WriteFile(filepath.Join(dir, "host-1.sock"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "host-1.sock"), nil, 0o600); err != nil { // no socket
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -91,6 +93,58 @@ func TestControl(t *testing.T) {
 	}
 	if clients, err := Dial(t.Context(), dir); err != nil || len(clients) != 0 {
 		t.Errorf("after the end: %d hosts, %v", len(clients), err)
+	}
+}
+
+// A host that is killed leaves its socket, which the next one removes. Those that
+// answer, and what is no host's, stay.
+func TestSocketsOfKilledHosts(t *testing.T) {
+	dir := t.TempDir()
+	listen := func(name string) *net.UnixListener {
+		l, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l.(*net.UnixListener)
+	}
+	for _, name := range []string{"host-11.sock", "host-12.sock", "plugin.sock"} {
+		l := listen(name)
+		l.SetUnlinkOnClose(false)
+		l.Close()
+	}
+	listen("host-13.sock")
+	for _, name := range []string{"host-14.sock", "tax.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, dir, new(fake)) }()
+	own := fmt.Sprintf("host-%d.sock", os.Getpid())
+	for there := false; !there; {
+		clients, err := Dial(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there = slices.ContainsFunc(clients, func(c *Client) bool { return c.PID == os.Getpid() })
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := []string{"host-13.sock", "host-14.sock", own, "plugin.sock", "tax.json"}
+	if slices.Sort(want); !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
