@@ -72,8 +72,8 @@ type Row struct {
 	// KeyID is of the key that opens Payload, in hex.
 	KeyID string `json:"key_id,omitempty"`
 	// Payload is sealed, as it was on the wire. Rows of [Reader.ByTime] have it
-	// only if asked for. Cassandra has none of more than 8 MiB: those are in
-	// Kafka alone.
+	// only if asked for. Cassandra has none of more than 8 MiB, or than its
+	// nodes take: those are in Kafka alone.
 	Payload []byte `json:"payload_sealed,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,5 +118,60 @@ func TestNoRowIsLargerThanCassandraTakes(t *testing.T) {
 	values, err := byIDValues(&small)
 	if err != nil || len(values[17].([]byte)) != 1<<20 || len(values[22].([]byte)) != 1<<20 {
 		t.Errorf("a row that fits lacks its key or payload (%v)", err)
+	}
+}
+
+// What a node takes is its operator's to set: a row that it refuses for its size is
+// stored without payload and key, and stops nothing.
+func TestRowThatIsRefusedForItsSize(t *testing.T) {
+	s := emptied(t, migrated(t))
+	const refused = 5 << 20 // the node of the tests takes 4 MiB
+	row := func(offset int64, id string, content int) trail.Row {
+		return trail.Row{
+			RequestID: id, Type: trail.Request, Topic: "topic", Offset: offset, Time: time.Now().UTC().Truncate(time.Millisecond),
+			Key: []byte("key"), Payload: make([]byte, content),
+		}
+	}
+	rows := []trail.Row{
+		row(1, "6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c11", 1<<20),
+		row(2, "6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c12", refused),
+		row(3, "6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c13", 100),
+	}
+	if err := s.Write(t.Context(), rows, nil); err != nil {
+		t.Fatal(err)
+	}
+	rows[1].Key, rows[1].Payload = nil, nil
+	for _, want := range rows {
+		got, err := s.ByRequestID(t.Context(), want.RequestID)
+		if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+			t.Errorf("at %d: %d rows, which are not what was written (%v)", want.Offset, len(got), err)
+		}
+	}
+	if n := count(t, s.session, "SELECT count(*) FROM by_time"); n != len(rows) {
+		t.Errorf("%d rows by time, want %d", n, len(rows))
+	}
+}
+
+// Both limits of a node are told from everything else that it says.
+func TestTooLarge(t *testing.T) {
+	s := emptied(t, migrated(t))
+	insert := func(statement string, content int) error {
+		return s.session.Query(statement, nil).
+			Bind("6f1c1f0a-3b52-4a1e-9c3d-0d8a5f3b2c12", trail.Request, "topic", 1, int64(1), make([]byte, content)).ExecRelease()
+	}
+	const into = "INSERT INTO by_id (request_id, type, topic, part, off, payload) VALUES (?,?,?,?,?,?)"
+	for _, tt := range []struct {
+		statement string
+		content   int
+		want      bool
+	}{
+		{into, 5 << 20, true},  // a mutation
+		{into, 20 << 20, true}, // a request
+		{strings.Replace(into, "by_id", "nowhere", 1), 10, false},
+		{into + " USING TTL -1", 10, false},
+	} {
+		if err := insert(tt.statement, tt.content); err == nil || tooLarge(err) != tt.want {
+			t.Errorf("%s, %d bytes: %v is said to be for its size: %t", tt.statement, tt.content, err, tooLarge(err))
+		}
 	}
 }

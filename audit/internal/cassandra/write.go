@@ -3,8 +3,10 @@ package cassandra
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -34,8 +36,9 @@ const (
 	maxBatchBytes = 512 << 10
 	// maxContent bounds payload and Kafka key of a row together, in bytes.
 	// Cassandra refuses a row of half a commit log segment, 16 MiB unless
-	// configured, and with it all that is read after. Where there is more, the
-	// row has neither, and says where they are in Kafka.
+	// configured, and with it all that is read after. Where there is more, or
+	// where a node refuses less, the row has neither, and says where they are in
+	// Kafka.
 	maxContent = 8 << 20
 )
 
@@ -72,16 +75,35 @@ func (s *Store) write(ctx context.Context, rows []trail.Row, positions []trail.P
 			return s.session.ExecuteBatch(batches[i].WithContext(ctx))
 		}
 		r := byID[i-len(batches)]
-		values, err := byIDValues(r)
-		if err != nil {
-			return err
+		err := s.insertByID(ctx, r, now)
+		if tooLarge(err) {
+			bare := *r
+			bare.Key, bare.Payload = nil, nil
+			err = s.insertByID(ctx, &bare, now)
 		}
-		return s.session.ContextQuery(ctx, insertByID, nil).Bind(append(values, s.ttlOf(r, now))...).ExecRelease()
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	return s.writePositions(ctx, positions)
+}
+
+func (s *Store) insertByID(ctx context.Context, r *trail.Row, now time.Time) error {
+	values, err := byIDValues(r)
+	if err != nil {
+		return err
+	}
+	return s.session.ContextQuery(ctx, insertByID, nil).Bind(append(values, s.ttlOf(r, now))...).ExecRelease()
+}
+
+// tooLarge tells whether a node refuses a statement for its size, before anything
+// of it is stored. What is invalid otherwise has the same code, so its words are
+// looked at: of Cassandra 5, first its limit of a mutation, then of a request.
+func tooLarge(err error) bool {
+	var refused gocql.RequestError
+	return errors.As(err, &refused) && refused.Code() == gocql.ErrCodeInvalid &&
+		(strings.Contains(refused.Message(), "oversized mutation") || strings.Contains(refused.Message(), "Request is too big"))
 }
 
 // ttlOf is retention less the row's age, in seconds: what is read late, or
