@@ -324,6 +324,10 @@ func (g *generation) flush(session sarama.ConsumerGroupSession) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if err := g.store.Write(ctx, rows, positions); err != nil {
+		for _, p := range positions {
+			c := claim{p.Topic, p.Partition}
+			g.in.owed[c] = max(g.in.owed[c], p.Next)
+		}
 		g.fail(fmt.Errorf("store rows: %w", err))
 		return false
 	}
@@ -334,13 +338,27 @@ func (g *generation) flush(session sarama.ConsumerGroupSession) bool {
 			session.MarkOffset(p.Topic, p.Partition, p.Next, "")
 		}
 	}
-	// Positions alone prove nothing while rows wait: a store may take those and
-	// refuse the rows.
-	well := len(rows) > 0 || g.level(g.in.now())
+	// Positions alone prove nothing while rows wait, and other rows prove nothing
+	// of those that were refused: a store may take the ones and not the others.
+	well := len(rows) > 0 && g.paid() || g.level(g.in.now())
 	g.mu.Unlock()
+	if well {
+		clear(g.in.owed)
+	}
 	g.in.stored(g, rows, well)
 	if well {
 		g.progress()
+	}
+	return true
+}
+
+// paid tells whether all is stored that was refused before, of the partitions
+// that are still claimed. The caller holds mu.
+func (g *generation) paid() bool {
+	for c, next := range g.in.owed {
+		if st := g.claims[c]; st != nil && st.stored.Next < next {
+			return false
+		}
 	}
 	return true
 }

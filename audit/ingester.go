@@ -49,6 +49,7 @@ type Ingester struct {
 	decode *decoder
 	open   func(context.Context) (writer, error)
 	now    func() time.Time
+	owed   map[claim]int64 // up to where the store has refused rows; the writing goroutine's alone
 
 	mu        sync.Mutex
 	current   *generation // nil: not reading
@@ -80,7 +81,7 @@ func NewIngester(cfg config.Config, logger hclog.Logger) (*Ingester, error) {
 		}
 	}
 	return &Ingester{
-		cfg: cfg, logger: logger, decode: newDecoder(cfg, ring), now: time.Now, retention: defaultRetention,
+		cfg: cfg, logger: logger, decode: newDecoder(cfg, ring), now: time.Now, owed: map[claim]int64{}, retention: defaultRetention,
 		open: func(ctx context.Context) (writer, error) { return openWriter(ctx, cfg, logger) },
 	}, nil
 }
