@@ -163,7 +163,7 @@ func newTrial(cmd *cobra.Command, g *cli.Globals, path string) (*trial, error) {
 	}
 	own := site.Plugin[build.Name]
 	t.process = process.Config{
-		Name: build.Name, Version: build.Version, Path: build.Program, Args: build.Args, Dir: build.Dir, Folder: build.Folder,
+		Name: build.Name, Version: build.Version, Path: build.Program, Origin: build.Origin(found.Dir), Args: build.Args, Dir: build.Dir, Folder: build.Folder,
 		Env: site.Plugins.Env, MaxPayload: site.Host.MaxPayload, Settings: own.Config,
 		User: own.User, Limits: guard.Limits{Memory: own.Memory, MilliCPUs: own.MilliCPUs, OpenFiles: own.OpenFiles},
 	}

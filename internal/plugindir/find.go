@@ -149,6 +149,20 @@ func At(path string) Found {
 	return Look(filepath.Dir(abs), filepath.Base(abs))
 }
 
+// Origin is where b's program lies in dir, the plugin directory that b is a copy
+// from; where it lies itself if it is no part of the plugin.
+func (b Build) Origin(dir string) string {
+	program, err := filepath.Rel(b.Dir, b.Program)
+	if err != nil || !filepath.IsLocal(program) {
+		return b.Program
+	}
+	at := filepath.Join(dir, b.Name)
+	if info, err := os.Stat(at); err == nil && info.IsDir() {
+		return filepath.Join(at, program)
+	}
+	return at
+}
+
 // Foreign tells that the plugin's file, or the program in its folder, belongs to
 // somebody else: then this process cannot ask whether it is being written.
 func (f Found) Foreign() bool {

@@ -14,6 +14,8 @@ type Config struct {
 	Name, Version string
 	// Path is the executable; Dir its working directory.
 	Path, Dir string
+	// Origin is what Path is a copy of, for messages. Defaults to Path.
+	Origin string
 	// Folder is the plugin's own, above Dir. It is opened for the plugin's user and
 	// closed to others. Empty: no folder is changed.
 	Folder string
@@ -50,6 +52,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.MaxPayload == 0 {
 		c.MaxPayload = DefaultMaxPayload
+	}
+	if c.Origin == "" {
+		c.Origin = c.Path
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -105,8 +105,11 @@ func closedTo(user *guard.User, dir string) error {
 	return &RefusedError{fmt.Sprintf("user %s may not pass through %s: set store in [plugins] to a folder that it can reach", user.Name, dir)}
 }
 
-// explain says of a program that cannot be run what its user has to do with it.
+// explain says of a program that cannot be run why, where the system says less.
 func (c *command) explain(err error) error {
+	if reason := unrunnable(c.cfg.Path, err); reason != "" {
+		return &RefusedError{c.cfg.Origin + ": " + reason}
+	}
 	if c.user == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

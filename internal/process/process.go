@@ -30,7 +30,7 @@ import (
 // DefaultMaxPayload bounds payloads, in bytes, unless configured.
 const DefaultMaxPayload = 1_000_000
 
-// A RefusedError is a plugin that runs and cannot be used: it refuses its
+// A RefusedError is a plugin that cannot be used: it cannot be run here, refuses its
 // settings, or its handlers are not usable. A change helps, a restart doesn't.
 type RefusedError struct{ Reason string }
 

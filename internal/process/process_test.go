@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -413,6 +414,34 @@ func TestStartsThatFail(t *testing.T) {
 	_, err := Start(t.Context(), Config{Name: "p", Path: "/nowhere/plugin", Dir: t.TempDir()})
 	if err == nil || !Hopeless(err) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestProgramsThatCannotBeRun: why is told, of the file that its author knows.
+func TestProgramsThatCannotBeRun(t *testing.T) {
+	t.Run("linked elsewhere", func(t *testing.T) {
+		if got := unrunnable(echoPlugin, syscall.ENOENT); runtime.GOOS == "linux" && !strings.HasPrefix(got, "what it was linked to be loaded with is missing") {
+			t.Errorf("unrunnable = %q", got)
+		}
+	})
+	for _, tt := range []struct{ name, content, want string }{
+		{"no interpreter", "#!/no/such/interpreter -x\nbody", `the interpreter in its first line, "/no/such/interpreter", is missing`},
+		{"with a tab", "#! \t/no/such/interpreter\t-x\nbody", `the interpreter in its first line, "/no/such/interpreter", is missing`},
+		{"lines end as on Windows", "#!/bin/sh\r\nexit\r\n", `the interpreter in its first line, "/bin/sh\r", is missing`},
+		{"for another system", "\x7fELF\x02\x01\x01", "it is not a program for " + runtime.GOOS + "/" + runtime.GOARCH},
+		{"a script without #!", "echo hello\n", "it is not a program for " + runtime.GOOS + "/" + runtime.GOARCH},
+		{"empty", "", "it is not a program for " + runtime.GOOS + "/" + runtime.GOARCH},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "copy")
+			if err := os.WriteFile(path, []byte(tt.content), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Start(t.Context(), Config{Name: "p", Path: path, Dir: t.TempDir(), Origin: "plugins/p"})
+			if err == nil || !strings.HasPrefix(err.Error(), "plugins/p: "+tt.want) || strings.Contains(err.Error(), path) || !Hopeless(err) {
+				t.Errorf("Start = %v (hopeless: %v), want %s", err, Hopeless(err), tt.want)
+			}
+		})
 	}
 }
 

@@ -73,6 +73,7 @@ func (c Config) processOf(b plugindir.Build) process.Config {
 	p := c.Process
 	p.Name, p.Version, p.Logger = b.Name, b.Version, c.Logger
 	p.Path, p.Args, p.Dir, p.Folder = b.Program, b.Args, b.Dir, b.Folder
+	p.Origin = b.Origin(c.Dir)
 	if tls := b.Manifest.TLS; tls != nil {
 		p.NoTLS = !*tls
 	}
