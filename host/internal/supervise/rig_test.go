@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -82,7 +83,12 @@ func (w *watched) install(t *testing.T, which string) {
 func (w *watched) write(t *testing.T, text []byte) {
 	t.Helper()
 	tmp := filepath.Join(w.dir, ".tmp")
-	if err := os.WriteFile(tmp, text, 0o700); err != nil {
+	// A process that another test starts meanwhile would have the file open for
+	// writing until it runs its program.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(tmp, text, 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(tmp, filepath.Join(w.dir, "p")); err != nil {
