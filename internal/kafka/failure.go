@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/IBM/sarama"
 	"github.com/eapache/go-resiliency/breaker"
@@ -52,3 +53,12 @@ func classify(err error) failure {
 
 // isBreaker reports whether sarama did not even try, because it failed before.
 func isBreaker(err error) bool { return errors.Is(err, breaker.ErrBreakerOpen) }
+
+// isLeaderless reports whether err is of refreshed metadata, and says no more than
+// that partitions have no leader. Then all that is known of their topics is stored.
+func isLeaderless(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !isLeaderless(err) })
+	}
+	return errors.Is(err, sarama.ErrLeaderNotAvailable)
+}

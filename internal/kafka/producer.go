@@ -123,11 +123,11 @@ func (p *Producer) SendTo(partition int32, m *sarama.ProducerMessage, waiting in
 	p.send(m, waiting, &flight{done: done, pinned: true})
 }
 
-// Partitions asks the brokers for the partitions of a topic, and lets
-// [Producer.SendTo] know those that are new.
+// Partitions asks the brokers for the partitions of a topic, with and without
+// leader, and lets [Producer.SendTo] know those that are new.
 func (p *Producer) Partitions(topic string) (list []int32, err error) {
 	for _, l := range []*lane{p.few, p.many} {
-		if err = l.client.RefreshMetadata(topic); err == nil {
+		if err = l.client.RefreshMetadata(topic); err == nil || isLeaderless(err) {
 			list, err = l.client.Partitions(topic)
 		}
 		if err != nil {
