@@ -145,7 +145,9 @@ func (g *generation) place(session sarama.ConsumerGroupSession) error {
 		session.ResetOffset(c.topic, c.partition, st.read.Next, "")
 		session.MarkOffset(c.topic, c.partition, st.read.Next, "")
 	}
-	g.in.stored(g, gaps, false) // that it can be read does not mean that it takes rows
+	// That the store can be read does not mean that it takes rows; who has no
+	// partition has none to store.
+	g.in.stored(g, gaps, len(claims) == 0)
 	return nil
 }
 

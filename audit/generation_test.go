@@ -88,3 +88,29 @@ func TestRefusedRowKeepsFailing(t *testing.T) {
 		t.Error("what was refused once is remembered")
 	}
 }
+
+// Who has no partition left has nothing to store: what failed before is another
+// host's matter.
+func TestNothingToStoreIsNoFailure(t *testing.T) {
+	in, err := NewIngester(config.Config{Audit: config.Audit{Store: "embedded"}}, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.fail(errDown)
+	g := newGeneration(in, positionless{}, &brokerLog{}, nil, func() {})
+	if err := g.place(idleSession{}); err != nil {
+		t.Fatal(err)
+	}
+	if !g.flush(anySession{}) || in.Stats().LastError != nil {
+		t.Errorf("without partitions: %v since %v", in.Stats().LastError, in.Stats().FailingSince)
+	}
+}
+
+type positionless struct{ writer }
+
+func (positionless) Positions(context.Context) ([]trail.Position, error) { return nil, nil }
+
+type idleSession struct{ sarama.ConsumerGroupSession }
+
+func (idleSession) Claims() map[string][]int32 { return nil }
+func (idleSession) Context() context.Context   { return context.Background() }
