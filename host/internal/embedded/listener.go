@@ -16,8 +16,10 @@ const (
 	// client take about five each.
 	maxConns = 1024
 	// maxStrangers is how many others there may be. Who has no password can
-	// fill these alone, and there the next one takes the place of the oldest.
-	maxStrangers = 64
+	// fill these alone, and there the next one takes the place of the oldest. It
+	// is not less than maxConns: after a restart all clients log in at once, and
+	// would end each other's logins.
+	maxStrangers = maxConns
 )
 
 // A listener hands out guarded connections, and can wait for the end of all.

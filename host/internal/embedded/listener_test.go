@@ -185,6 +185,27 @@ func TestStrangersTakeNoRoom(t *testing.T) {
 	}
 }
 
+// All that may be logged in may log in at once, as they do after a restart.
+func TestAllLogInAtOnce(t *testing.T) {
+	l := &listener{members: map[*guardedConn]bool{}}
+	var conns []*guardedConn
+	for range maxConns {
+		near, far := net.Pipe()
+		defer far.Close()
+		conn, err := l.admit(near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns = append(conns, conn.(*guardedConn))
+	}
+	for i, c := range conns {
+		if !l.enter(c) {
+			t.Fatalf("of %d that log in at once, number %d cannot", len(conns), i+1)
+		}
+	}
+}
+
 // Who logs in while too many are is refused, until others have left.
 func TestTooManyConnections(t *testing.T) {
 	cfg := settings(t)
