@@ -2,11 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -105,7 +107,11 @@ func (a *addresses) answer() {
 	for _, q := range questions {
 		err, done := asked[q.topic]
 		if !done {
-			if err = a.refresh(q.topic); err != nil {
+			err = a.refresh(q.topic)
+			if errors.Is(err, sarama.ErrUnknownTopicOrPartition) { // deleted: there is no such partition
+				err = nil
+			}
+			if err != nil {
 				a.logger.Warn("cannot ask for the partitions of a reply topic; trying again", "topic", q.topic, "error", err)
 			}
 			asked[q.topic] = err

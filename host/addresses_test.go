@@ -3,12 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -93,4 +95,37 @@ func TestAddressesNeedTheTopic(t *testing.T) {
 	if err == nil {
 		t.Error("a host must not start without knowing its reply topics: it would refuse every request")
 	}
+}
+
+// A reply topic that is deleted while the host runs has no more partitions than
+// were known: requests that name another one must not wait for it for ever.
+func TestAddressesOfATopicThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Bool
+		a, err := newAddresses([]string{"rr.replies"}, func(string) ([]int32, error) {
+			if gone.Load() {
+				return nil, fmt.Errorf("ask: %w", sarama.ErrUnknownTopicOrPartition)
+			}
+			return make([]int32, 2), nil
+		}, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { a.run(ctx) })
+		defer run.Wait()
+		defer cancel()
+		gone.Store(true)
+		answer := make(chan bool, 1)
+		a.ask("rr.replies", 2, func(exists bool) { answer <- exists })
+		select {
+		case exists := <-answer:
+			if exists {
+				t.Error("a partition of a topic that is gone exists")
+			}
+		case <-time.After(time.Minute):
+			t.Error("no answer")
+		}
+	})
 }
