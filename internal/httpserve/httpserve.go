@@ -12,9 +12,9 @@ import (
 // bye is how long requests may run on after the context's end.
 const bye = time.Second
 
-// Serve answers what l accepts, with server, until ctx is done and its handlers
-// have returned: within a second, or when their connections are closed under them.
-// It closes l.
+// Serve answers what l accepts, with server, until ctx is done. What runs then has
+// a second to finish; after that its connections are closed, and a handler that
+// does not end with its request's context outlives Serve. It closes l.
 func Serve(ctx context.Context, server *http.Server, l net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
