@@ -22,14 +22,16 @@ type addresses struct {
 	known      map[string]*atomic.Int32 // partitions of each topic; the map does not change
 	wake       chan struct{}            // capacity 1
 
-	mu      sync.Mutex // guards waiting
+	mu      sync.Mutex // guards what follows
 	waiting []question
+	begun   map[string]time.Time // when the broker was asked for what it answered last
 }
 
 // A question is whether there is a partition of a topic meanwhile.
 type question struct {
 	topic     string
 	partition int32
+	until     time.Time // no answer by then is one
 	answer    func(bool)
 }
 
@@ -39,7 +41,7 @@ const askAgain = time.Second
 func newAddresses(topics []string, partitions func(string) ([]int32, error), logger hclog.Logger) (*addresses, error) {
 	a := &addresses{
 		partitions: partitions, logger: logger,
-		known: make(map[string]*atomic.Int32), wake: make(chan struct{}, 1),
+		known: make(map[string]*atomic.Int32), wake: make(chan struct{}, 1), begun: make(map[string]time.Time),
 	}
 	for _, topic := range topics {
 		a.known[topic] = new(atomic.Int32)
@@ -51,11 +53,19 @@ func newAddresses(topics []string, partitions func(string) ([]int32, error), log
 }
 
 func (a *addresses) refresh(topic string) error {
-	list, err := a.partitions(topic)
-	if err == nil {
+	begun := time.Now()
+	switch list, err := a.partitions(topic); {
+	case err == nil:
 		a.known[topic].Store(int32(len(list)))
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition) && a.known[topic].Load() > 0:
+		// Deleted: it has no other partitions than those that were known.
+	default:
+		return err
 	}
-	return err
+	a.mu.Lock()
+	a.begun[topic] = begun
+	a.mu.Unlock()
+	return nil
 }
 
 // has reports whether replies may go to a partition of a topic, as far as is known.
@@ -64,17 +74,24 @@ func (a *addresses) has(topic string, partition int32) bool {
 	return known != nil && 0 <= partition && partition < known.Load()
 }
 
-// ask answers what has does after the broker was asked again, which takes a second
-// and more: at once only where that cannot change the answer. It is not answered
-// before the broker is.
-func (a *addresses) ask(topic string, partition int32, answer func(bool)) {
-	if a.known[topic] == nil || partition < 0 {
-		answer(false)
+// ask answers what has does once the broker was asked after since, when somebody
+// knew of the partition: at once if it was, else after a second or, where it does
+// not answer, until until.
+func (a *addresses) ask(topic string, partition int32, since, until time.Time, answer func(bool)) {
+	a.mu.Lock()
+	conclusive := a.known[topic] == nil || partition < 0 || a.begun[topic].After(since)
+	if !conclusive {
+		a.waiting = append(a.waiting, question{topic, partition, until, answer})
+	}
+	a.mu.Unlock()
+	if conclusive {
+		answer(a.has(topic, partition))
 		return
 	}
-	a.mu.Lock()
-	a.waiting = append(a.waiting, question{topic, partition, answer})
-	a.mu.Unlock()
+	a.again()
+}
+
+func (a *addresses) again() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // it is awake already
@@ -103,23 +120,26 @@ func (a *addresses) answer() {
 	questions := a.waiting
 	a.waiting = nil
 	a.mu.Unlock()
+	var left []question
 	asked := make(map[string]error)
 	for _, q := range questions {
 		err, done := asked[q.topic]
 		if !done {
-			err = a.refresh(q.topic)
-			if errors.Is(err, sarama.ErrUnknownTopicOrPartition) { // deleted: there is no such partition
-				err = nil
-			}
-			if err != nil {
+			if err = a.refresh(q.topic); err != nil {
 				a.logger.Warn("cannot ask for the partitions of a reply topic; trying again", "topic", q.topic, "error", err)
 			}
 			asked[q.topic] = err
 		}
-		if err != nil {
-			a.ask(q.topic, q.partition, q.answer)
+		if err != nil && time.Now().Before(q.until) {
+			left = append(left, q)
 			continue
 		}
 		q.answer(a.has(q.topic, q.partition))
+	}
+	if left != nil {
+		a.mu.Lock()
+		a.waiting = append(a.waiting, left...)
+		a.mu.Unlock()
+		a.again()
 	}
 }

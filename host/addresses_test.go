@@ -46,7 +46,7 @@ func TestAddressesForReplies(t *testing.T) {
 		}
 		for _, q := range []question{{topic: "rr.replies", partition: -1}, {topic: "payments"}} {
 			answer := make(chan bool, 1)
-			a.ask(q.topic, q.partition, func(exists bool) { answer <- exists })
+			a.ask(q.topic, q.partition, time.Now(), time.Now().Add(time.Hour), func(exists bool) { answer <- exists })
 			if <-answer {
 				t.Errorf("%s/%d exists", q.topic, q.partition)
 			}
@@ -60,12 +60,12 @@ func TestAddressesForReplies(t *testing.T) {
 		fails.Store(true)
 		var yes, no atomic.Int32
 		for range 1000 {
-			a.ask("rr.replies", 3, func(exists bool) {
+			a.ask("rr.replies", 3, time.Now(), time.Now().Add(time.Hour), func(exists bool) {
 				if exists {
 					yes.Add(1)
 				}
 			})
-			a.ask("rr.replies", 9999, func(exists bool) {
+			a.ask("rr.replies", 9999, time.Now(), time.Now().Add(time.Hour), func(exists bool) {
 				if !exists {
 					no.Add(1)
 				}
@@ -86,6 +86,20 @@ func TestAddressesForReplies(t *testing.T) {
 		}
 		if n := asked.Load(); n != 5 {
 			t.Errorf("the broker was asked %d times, want 5", n)
+		}
+
+		// What was received before it was asked is answered at once, and what it does
+		// not answer at the deadline.
+		late := make(chan bool, 1)
+		a.ask("rr.replies", 9999, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), func(exists bool) { late <- exists })
+		if len(late) == 0 || <-late {
+			t.Error("it is asked again for what it has answered")
+		}
+		fails.Store(true)
+		begun := time.Now()
+		a.ask("rr.replies", 9999, time.Now(), time.Now().Add(10*time.Second), func(exists bool) { late <- exists })
+		if exists := <-late; exists || time.Since(begun) < 9*time.Second || time.Since(begun) > 12*time.Second {
+			t.Errorf("%v after %s, want no after 10 s", exists, time.Since(begun))
 		}
 	})
 }
@@ -118,7 +132,7 @@ func TestAddressesOfATopicThatIsGone(t *testing.T) {
 		defer cancel()
 		gone.Store(true)
 		answer := make(chan bool, 1)
-		a.ask("rr.replies", 2, func(exists bool) { answer <- exists })
+		a.ask("rr.replies", 2, time.Now(), time.Now().Add(time.Hour), func(exists bool) { answer <- exists })
 		select {
 		case exists := <-answer:
 			if exists {

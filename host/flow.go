@@ -85,7 +85,7 @@ func (f *flow) serve(m *intake.Message) intake.Work {
 	}
 	if r.wire.ReplyTo != "" && !f.addresses.has(r.wire.ReplyTo, r.wire.ReplyPartition) {
 		p := &pending{request: r, payload: payload}
-		f.addresses.ask(r.wire.ReplyTo, r.wire.ReplyPartition, p.answer)
+		f.addresses.ask(r.wire.ReplyTo, r.wire.ReplyPartition, m.Received, r.deadline(), p.answer)
 		return p
 	}
 	r.begin(payload)
