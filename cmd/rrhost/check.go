@@ -35,7 +35,8 @@ func newCheck(g *cli.Globals) *cobra.Command {
 		Long: `Check the configuration, the encryption key, Kafka and its topics, the audit
 store and the plugins, which are started to ask for their handlers and to check
 their settings, and ended. Each line says "ok", or "wrong" with what to do about it.
-It changes nothing. What "rrhost run" would create by itself is not wrong.
+It changes nothing. What "rrhost run" would create by itself is not wrong. Run it as
+the user that runs the host.
 
 Exit codes: 0 nothing is wrong; 2 the configuration, the key or a plugin is;
 1 a service cannot be reached or is not set up as it has to be.`,

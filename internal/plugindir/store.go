@@ -62,6 +62,9 @@ func CheckStore(dir string, strict bool) error {
 		if err != nil {
 			return fmt.Errorf("plugin store: %w", err)
 		}
+		if user := otherOwner(info); user != "" { // perhaps rightly: who types a command need not run the host
+			return fmt.Errorf("plugin store: %s belongs to user %s (hint: run this as the user that runs the host; if it should not be theirs, remove it)", d, user)
+		}
 		if err := writable(d, info); err != nil {
 			return fmt.Errorf("plugin store: %w (hint: remove what others may have put there, too)", err)
 		}

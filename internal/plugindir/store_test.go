@@ -430,7 +430,7 @@ func TestStoreOfOthersIsRefused(t *testing.T) {
 		if err := os.Chown(folder, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenStore(s.Dir(), true); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		if _, err := OpenStore(s.Dir(), true); err == nil || !strings.Contains(err.Error(), "belongs to user") || strings.Contains(err.Error(), "chown") {
 			t.Errorf("%s of another user: %v", folder, err)
 		}
 		if err := os.Chown(folder, 0, 0); err != nil {
@@ -464,6 +464,8 @@ func TestStoreBelowOthersIsRefused(t *testing.T) {
 	link("../own/target", "open/link")
 	link("open/link", "first")
 	link(filepath.Join(folder("open/target"), "."), "own/out")
+	folder("own/sub")
+	link("../open/link/../sub", "x/back") // which is own/sub
 	for _, tt := range []struct {
 		store string
 		mode  os.FileMode
@@ -477,6 +479,7 @@ func TestStoreBelowOthersIsRefused(t *testing.T) {
 		{"open/link", 0o777, "chmod o-w " + open},
 		{"first/store", 0o777, "chmod o-w " + open},
 		{"own/out/store", 0o777, "chmod o-w " + open},
+		{"x/back/store", 0o777, "chmod o-w " + open},
 		{"own/store", 0o777, ""},
 	} {
 		if err := os.Chmod(open, tt.mode); err != nil {

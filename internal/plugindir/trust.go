@@ -96,13 +96,27 @@ func above(folders ...string) (problems []error, err error) {
 		if err != nil {
 			return err
 		}
+		at := "/"
 		if !filepath.IsAbs(to) {
-			if parent, err = filepath.EvalSymlinks(parent); err != nil {
+			if at, err = filepath.EvalSymlinks(parent); err != nil {
 				return err
 			}
-			to = filepath.Join(parent, to)
 		}
-		return visit(filepath.Clean(to))
+		for _, name := range strings.Split(to, "/") {
+			if name != ".." {
+				at = filepath.Join(at, name)
+				continue
+			}
+			// What it leads out of may be a link, too.
+			if err := visit(at); err != nil {
+				return err
+			}
+			if at, err = filepath.EvalSymlinks(at); err != nil {
+				return err
+			}
+			at = filepath.Dir(at)
+		}
+		return visit(at)
 	}
 	for _, folder := range folders {
 		if err := visit(folder); err != nil {
@@ -114,11 +128,21 @@ func above(folders ...string) (problems []error, err error) {
 
 // owned tells who else than this process's user and root owns path.
 func owned(path string, info fs.FileInfo) error {
-	about, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || about.Uid == 0 || int(about.Uid) == os.Geteuid() {
+	user := otherOwner(info)
+	if user == "" {
 		return nil
 	}
-	return fmt.Errorf("%s belongs to user %s: chown %d %s", path, userName(about.Uid), os.Geteuid(), hint.Quote(path))
+	return fmt.Errorf("%s belongs to user %s: chown %d %s", path, user, os.Geteuid(), hint.Quote(path))
+}
+
+// otherOwner names the owner of what info is of, if that is neither this process's
+// user nor root.
+func otherOwner(info fs.FileInfo) string {
+	about, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || about.Uid == 0 || int(about.Uid) == os.Geteuid() {
+		return ""
+	}
+	return userName(about.Uid)
 }
 
 // writable is [owned], and tells who else may write path by its permissions.
