@@ -82,6 +82,7 @@ func (s *stage) service(ctx context.Context, name, jvm string, options ...string
 	if err != nil {
 		return nil, err
 	}
+	cmd.Cancel = in.Close // killed, it could not end the service
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
