@@ -22,7 +22,8 @@ const (
 	fullBytes = 8 << 20
 )
 
-// errTopicsChanged ends a generation because a missing topic appeared.
+// errTopicsChanged ends a generation because a missing topic, or the leader of a
+// partition that had none, appeared.
 var errTopicsChanged = errors.New("topics changed")
 
 // A generation is one membership in the group, from an assignment to the next.
@@ -34,6 +35,8 @@ type generation struct {
 	log      *brokerLog
 	missing  []string
 	progress func()
+	// leaderless are the claims that could not be placed. Setup sets it.
+	leaderless []claim
 
 	ctx  context.Context // until Cleanup, which then waits for work
 	stop context.CancelFunc
@@ -91,6 +94,14 @@ func (g *generation) place(session sarama.ConsumerGroupSession) error {
 		for _, p := range partitions {
 			claims = append(claims, claim{topic, p})
 		}
+	}
+	claims, leaderless, err := g.log.leaderless(claims)
+	if err != nil {
+		return err
+	}
+	g.leaderless = leaderless
+	for _, c := range leaderless {
+		g.in.logger.Warn("audit: a partition without leader is not read until it has one", "topic", c.topic, "partition", c.partition)
 	}
 	oldest, err := g.log.offsets(claims, sarama.OffsetOldest)
 	if err != nil {
@@ -175,6 +186,11 @@ func startAt(c claim, p trail.Position, has bool, oldest, newest int64) (*trail.
 func (g *generation) ConsumeClaim(session sarama.ConsumerGroupSession, kc sarama.ConsumerGroupClaim) error {
 	g.mu.Lock()
 	st := g.claims[claim{kc.Topic(), kc.Partition()}]
+	if st == nil { // it had no leader, and has one now
+		g.mu.Unlock()
+		g.fail(errTopicsChanged)
+		return nil
+	}
 	st.highest = kc.HighWaterMarkOffset
 	g.mu.Unlock()
 	for {

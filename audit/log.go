@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,6 +56,31 @@ func (l *brokerLog) present(topics []string) (there, missing []string, err error
 		}
 	}
 	return there, missing, nil
+}
+
+// leaderless splits off the claims that have no leader, of whose logs nobody can
+// tell.
+func (l *brokerLog) leaderless(claims []claim) (led, leaderless []claim, err error) {
+	var topics []string
+	for _, c := range claims {
+		if !slices.Contains(topics, c.topic) {
+			topics = append(topics, c.topic)
+		}
+	}
+	if len(topics) == 0 {
+		return nil, nil, nil
+	}
+	if err := l.client.RefreshMetadata(topics...); err != nil {
+		return nil, nil, fmt.Errorf("look for leaders: %w", err)
+	}
+	for _, c := range claims {
+		if l.client.PartitionNotReadable(c.topic, c.partition) {
+			leaderless = append(leaderless, c)
+		} else {
+			led = append(led, c)
+		}
+	}
+	return led, leaderless, nil
 }
 
 // offsets returns the logs' first or next offsets: at is sarama.OffsetOldest or

@@ -79,7 +79,19 @@ func (g *generation) look(at time.Time, beginnings bool) error {
 		g.warn(c, g.claims[c], at)
 	}
 	g.mu.Unlock()
+	if err := g.lookForLeaders(); err != nil {
+		return err
+	}
 	return g.lookForMissing(at)
+}
+
+// lookForLeaders ends the generation when a partition that had no leader has one.
+func (g *generation) lookForLeaders() error {
+	led, _, err := g.log.leaderless(g.leaderless)
+	if len(led) > 0 {
+		g.fail(errTopicsChanged)
+	}
+	return err
 }
 
 // lookForMissing notes that topics are still not there, which is as good as

@@ -61,7 +61,20 @@ func dial(cfg config.Config, c *sarama.Config, brokers []string) (sarama.Client,
 		_ = client.Close()
 		return nil, explain(brokers, err)
 	}
-	return client, nil
+	return lenient{client}, nil
+}
+
+// A lenient client's metadata may have partitions without leader: with sarama's
+// error for them a group would not join, and serve nothing of what has one.
+type lenient struct{ sarama.Client }
+
+// RefreshMetadata fails for more than that partitions have no leader. What is
+// known of the others is stored in any case.
+func (l lenient) RefreshMetadata(topics ...string) error {
+	if err := l.Client.RefreshMetadata(topics...); !isLeaderless(err) {
+		return err
+	}
+	return nil
 }
 
 // explain puts what sarama says into words that name the brokers.

@@ -108,16 +108,6 @@ func (g *groupClient) RefreshCoordinator(group string) error {
 	return g.coordinating.RefreshCoordinator(group)
 }
 
-// RefreshMetadata does not fail for partitions without leader: the group would
-// not join then, and serve nothing of what has one. Those that are claimed are
-// looked at until they have one.
-func (g *groupClient) RefreshMetadata(topics ...string) error {
-	if err := g.Client.RefreshMetadata(topics...); !isLeaderless(err) {
-		return err
-	}
-	return nil
-}
-
 func (g *groupClient) Close() error {
 	return errors.Join(g.Client.Close(), g.coordinating.Close())
 }

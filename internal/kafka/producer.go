@@ -127,7 +127,7 @@ func (p *Producer) SendTo(partition int32, m *sarama.ProducerMessage, waiting in
 // leader, and lets [Producer.SendTo] know those that are new.
 func (p *Producer) Partitions(topic string) (list []int32, err error) {
 	for _, l := range []*lane{p.few, p.many} {
-		if err = l.client.RefreshMetadata(topic); err == nil || isLeaderless(err) {
+		if err = l.client.RefreshMetadata(topic); err == nil {
 			list, err = l.client.Partitions(topic)
 		}
 		if err != nil {
