@@ -14,26 +14,35 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
+// asking is addresses for rr.replies that run until the test ends.
+func asking(t *testing.T, partitions func(string) ([]int32, error)) *addresses {
+	t.Helper()
+	a, err := newAddresses([]string{"rr.replies"}, partitions, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { a.run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		run.Wait()
+	})
+	return a
+}
+
 func TestAddressesForReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var count, asked atomic.Int32
 		var fails atomic.Bool
 		count.Store(2)
-		a, err := newAddresses([]string{"rr.replies"}, func(string) ([]int32, error) {
+		a := asking(t, func(string) ([]int32, error) {
 			asked.Add(1)
 			if fails.Load() {
 				return nil, errors.New("no leader")
 			}
 			return make([]int32, count.Load()), nil
-		}, hclog.NewNullLogger())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var run sync.WaitGroup
-		run.Go(func() { a.run(ctx) })
-		defer run.Wait()
-		defer cancel()
+		})
 
 		for _, tt := range []struct {
 			topic     string
@@ -116,20 +125,12 @@ func TestAddressesNeedTheTopic(t *testing.T) {
 func TestAddressesOfATopicThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gone atomic.Bool
-		a, err := newAddresses([]string{"rr.replies"}, func(string) ([]int32, error) {
+		a := asking(t, func(string) ([]int32, error) {
 			if gone.Load() {
 				return nil, fmt.Errorf("ask: %w", sarama.ErrUnknownTopicOrPartition)
 			}
 			return make([]int32, 2), nil
-		}, hclog.NewNullLogger())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var run sync.WaitGroup
-		run.Go(func() { a.run(ctx) })
-		defer run.Wait()
-		defer cancel()
+		})
 		gone.Store(true)
 		answer := make(chan bool, 1)
 		a.ask("rr.replies", 2, time.Now(), time.Now().Add(time.Hour), func(exists bool) { answer <- exists })
