@@ -219,15 +219,20 @@ func (l *logs) one(ctx context.Context, reader *audit.Reader, printer rows.Print
 	return nil
 }
 
-// pageSize is how many rows are asked for at once.
+// pageSize is how many rows are asked for at once, at the most.
 const pageSize = 500
+
+// page is how many rows to ask for at once.
+func (l *logs) page() int {
+	if l.limit == 0 || l.status == audit.StatusNoOutcome { // of a page, only some have none
+		return pageSize
+	}
+	return min(l.limit, pageSize)
+}
 
 // between prints a range of time, page by page.
 func (l *logs) between(cmd *cobra.Command, reader *audit.Reader, q audit.Range, printer rows.Printer) error {
-	q.Limit = pageSize
-	if l.limit > 0 && q.Status != audit.StatusNoOutcome { // of a page, only some have none
-		q.Limit = min(l.limit, pageSize)
-	}
+	q.Limit = l.page()
 	var complete time.Time
 	printed, full := 0, false
 	for !full {

@@ -63,3 +63,20 @@ func TestParseTime(t *testing.T) {
 		t.Errorf("parseTime of nothing = %s, %v", got, err)
 	}
 }
+
+// A page is no larger than what is wanted, but where only some of its rows are: a
+// long trail would be read three rows at a time.
+func TestPage(t *testing.T) {
+	for want, l := range map[int]logs{
+		3: {limit: 3}, pageSize: {limit: 3, status: audit.StatusNoOutcome},
+	} {
+		if got := l.page(); got != want {
+			t.Errorf("%+v: %d rows, want %d", l, got, want)
+		}
+	}
+	for _, limit := range []int{0, pageSize + 1} {
+		if got := (&logs{limit: limit}).page(); got != pageSize {
+			t.Errorf("with limit %d: %d rows, want %d", limit, got, pageSize)
+		}
+	}
+}
