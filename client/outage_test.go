@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"rrhost/config"
 	"rrhost/internal/envelope"
 	"rrhost/internal/kafka"
+	"rrhost/internal/testservices"
 )
 
 func replyPartition(c *Client) int32 { return c.t.(*transport).replies.Partition() }
@@ -168,23 +168,11 @@ func TestOpenFails(t *testing.T) {
 			}
 			if !strings.HasPrefix(tt.name, "embedded") {
 				tell()
-			} else if took := least(tell); took > time.Second {
+			} else if took := testservices.Least(tell); took > time.Second {
 				t.Errorf("told after %v", took)
 			}
 		})
 	}
-}
-
-// least is the shortest that f takes, of three times: the machine may be busy
-// with something else for one of them.
-func least(f func()) time.Duration {
-	shortest := time.Duration(math.MaxInt64)
-	for range 3 {
-		start := time.Now()
-		f()
-		shortest = min(shortest, time.Since(start))
-	}
-	return shortest
 }
 
 func TestOpenCancelled(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"rrhost/config"
 	"rrhost/internal/discovery"
 	"rrhost/internal/kafka"
+	"rrhost/internal/testservices"
 	"rrhost/internal/wire"
 )
 
@@ -153,7 +154,7 @@ func TestFailFastWhileNothingCanBeRead(t *testing.T) {
 func TestMissingTopicFailsAtOnce(t *testing.T) {
 	cluster, cfg := broker(t)
 	c := open1(t, cfg)
-	took := least(func() {
+	took := testservices.Least(func() {
 		if _, err := c.Do(t.Context(), Request{Topic: "later"}); !errors.Is(err, ErrNoTopic) || !strings.Contains(err.Error(), "later") {
 			t.Errorf("Do = %v", err)
 		}

@@ -2,13 +2,14 @@ package kafka
 
 import (
 	"errors"
-	"math"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"rrhost/internal/testservices"
 )
 
 func TestCheckTopic(t *testing.T) {
@@ -18,7 +19,7 @@ func TestCheckTopic(t *testing.T) {
 		if err := p.CheckTopic("t"); err != nil {
 			t.Errorf("with %d brokers: CheckTopic = %v of a topic that is there", brokers, err)
 		}
-		took := least(func() {
+		took := testservices.Least(func() {
 			if err := p.CheckTopic("nowhere"); !errors.Is(err, ErrNoTopic) {
 				t.Errorf("with %d brokers: CheckTopic = %v", brokers, err)
 			}
@@ -27,18 +28,6 @@ func TestCheckTopic(t *testing.T) {
 			t.Errorf("with %d brokers: it takes %s", brokers, took)
 		}
 	}
-}
-
-// least is the shortest that f takes, of three times: the machine may be busy
-// with something else for one of them.
-func least(f func()) time.Duration {
-	shortest := time.Duration(math.MaxInt64)
-	for range 3 {
-		start := time.Now()
-		f()
-		shortest = min(shortest, time.Since(start))
-	}
-	return shortest
 }
 
 // A topic just created is not known to each broker yet: one of them is no proof.

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"rrhost/config"
+	"rrhost/internal/testservices"
 )
 
 // certificate makes a self-signed one for 127.0.0.1 and kafka.test, and writes
@@ -122,7 +123,7 @@ func TestEmbeddedConnection(t *testing.T) {
 		t.Error(err)
 	}
 	cluster.Close()
-	took := least(func() {
+	took := testservices.Least(func() {
 		if _, err := NewProducer(cfg); !errors.Is(err, ErrNoHost) {
 			t.Errorf("after the broker stopped: %v", err)
 		}

@@ -2,7 +2,6 @@ package schema
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"runtime"
 	"strings"
@@ -56,18 +55,6 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// least is how long do takes where nothing else wants the processor: of several
-// times the shortest.
-func least(do func()) time.Duration {
-	shortest := time.Duration(math.MaxInt64)
-	for range 5 {
-		start := time.Now()
-		do()
-		shortest = min(shortest, time.Since(start))
-	}
-	return shortest
-}
-
 // What a request costs must not grow with what its numbers are worth: nine bytes
 // may name a number of a million digits.
 func TestNumbersBeyondReason(t *testing.T) {
@@ -82,7 +69,7 @@ func TestNumbersBeyondReason(t *testing.T) {
 		} {
 			payload := []byte(`{"a":{"n":1},"b":[[` + number + `,` + number + `]]}`)
 			var got []Mistake
-			if took := least(func() { got = s.Check(payload) }); took > 500*time.Millisecond {
+			if took := testservices.Least(func() { got = s.Check(payload) }); took > 500*time.Millisecond {
 				t.Errorf("%.20s against %s took %v", number, text, took)
 			}
 			if len(got) != 1 || got[0].String() != `field "b.0.0" is a number of more than 100 characters, or with an exponent beyond 400` {
